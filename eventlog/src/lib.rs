@@ -1,0 +1,31 @@
+//! The event log: its port, the accept rule that every reader runs, and its backends.
+//!
+//! A log is a set of partitions of append-only records. Whether a record *counts* is not the
+//! backend's business: every reader runs [`Chain::accept`] over the records of a partition, in
+//! order, and gets the same answer (see `docs/adr/0002-hash-chain-is-the-fence.md`).
+//!
+//! Errors: a backend returns [`LogError`]; reading accepted records returns [`ReadError`].
+
+pub mod chain;
+pub mod cursor;
+pub mod follow;
+pub mod frame;
+pub mod kafka;
+pub mod partition;
+pub mod port;
+pub mod reader;
+pub mod sqlite;
+pub mod tail;
+
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
+#[cfg(any(test, feature = "testing"))]
+pub mod memory;
+
+pub use chain::{Chain, Head, LogIdentity, SkipReason, Verdict};
+pub use cursor::Cursor;
+pub use follow::{Accepted, Command, Content, FollowError, Follower, Outcome};
+pub use frame::{Claim, ClaimId, Frame, FrameError, Kind};
+pub use partition::{PartitionCounts, Topic, TopicPartition};
+pub use port::{Appended, EventLog, LogError, LogReader, LogRecord, NewRecord};
+pub use reader::{AcceptedReader, ReadError, discover_identity};
