@@ -1,1 +1,25 @@
+//! The stores' ports, their SQLite implementations, and sealing.
+//!
+//! * [`RoomStore`]: history, for resume and pages (projection `room_events`).
+//! * [`DirectoryStore`]: rooms, memberships and accounts, for lists (projection `directory`).
+//! * [`SecretsStore`]: what must never be in the log: password hashes, keys, refresh tokens.
+//!
+//! Every implementation of a port passes that port's suite in [`conformance`].
+//! Errors: everything here returns [`StoreError`].
 
+pub mod directory;
+pub mod error;
+pub mod progress;
+pub mod rooms;
+pub mod sealing;
+pub mod secrets;
+pub mod sqlite;
+
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
+
+pub use directory::DirectoryStore;
+pub use error::StoreError;
+pub use rooms::RoomStore;
+pub use sealing::{MasterKey, SealError, Sealer};
+pub use secrets::SecretsStore;

@@ -1,1 +1,17 @@
+//! What the HTTP roles share: errors as problem+json, who is asking, positions, and how events and
+//! messages look to a client.
+//!
+//! Errors: a handler returns [`Problem`].
 
+pub mod auth;
+pub mod commands;
+pub mod extract;
+pub mod position;
+pub mod problem;
+pub mod token;
+pub mod view;
+
+pub use auth::{Administrator, Auth, Authenticated};
+pub use extract::{Json, Path, Query};
+pub use position::{MinPositions, Position};
+pub use problem::Problem;

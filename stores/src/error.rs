@@ -1,0 +1,21 @@
+//! What can go wrong with a store.
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The store cannot be reached or is busy now; trying again may help.
+    #[error("the {store} store is unavailable")]
+    Unavailable {
+        store: &'static str,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Somebody else moved the projection's cursor: this projector is not alone and must stop.
+    #[error("the cursor of {projection} in {partition} is at {found}, not at {expected}")]
+    CursorMoved { projection: &'static str, partition: String, expected: u64, found: u64 },
+    /// What is stored cannot be understood; trying again does not help.
+    #[error("the {store} store holds something damaged: {what}")]
+    Damaged { store: &'static str, what: String },
+    /// The store was written by a newer build.
+    #[error("the {store} store has schema version {found}; this build knows {known}")]
+    NewerVersion { store: &'static str, found: i64, known: i64 },
+}

@@ -1,0 +1,72 @@
+//! The commands that clients give over REST and over the socket: one set of rules and answers for
+//! both. Implemented by command-api; ws-fanout only knows this port.
+
+use async_trait::async_trait;
+use roomlog_schemas::event::Seq;
+use roomlog_schemas::{Access, AccountId, History, IdempotencyKey, MessageId, RoomId, RoomKind};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{Position, Problem};
+
+/// A command about rooms, as a client gives it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ClientCommand {
+    CreateRoom(CreateRoom),
+    JoinRoom { room_id: RoomId },
+    LeaveRoom { room_id: RoomId },
+    SendMessage { room_id: RoomId, text: String, #[serde(default)] reply_to: Option<MessageId> },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateRoom {
+    /// 1 to 100 characters, no control characters.
+    #[schema(example = "Lounge", min_length = 1, max_length = 100)]
+    pub name: String,
+    /// Absent for a root room.
+    #[serde(default)]
+    #[schema(value_type = Option<Uuid>)]
+    pub parent_id: Option<RoomId>,
+    #[serde(default)]
+    #[schema(value_type = String, example = "group")]
+    pub kind: RoomKind,
+    #[serde(default)]
+    #[schema(value_type = String, example = "public")]
+    pub access: Access,
+    /// What a member sees of the time before its joining: `from_beginning` or `from_join`.
+    #[serde(default)]
+    #[schema(value_type = String, example = "from_beginning")]
+    pub history: History,
+}
+
+/// The answer to an accepted command. A repeat with the same key gets the same one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Answer {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Uuid>)]
+    pub room_id: Option<RoomId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Uuid>)]
+    pub message_id: Option<MessageId>,
+    /// Place of the command's last event in the room's timeline.
+    #[schema(value_type = u64)]
+    pub seq: Seq,
+    /// Give it as `min_position` to a query that must reflect this command.
+    #[schema(value_type = String)]
+    pub position: Position,
+}
+
+#[async_trait]
+pub trait Commands: Send + Sync + 'static {
+    /// Runs a command to its answer. Without a key one is generated; a `Problem` with code
+    /// `outcome_unknown` names it.
+    async fn run(
+        &self,
+        account: AccountId,
+        key: Option<IdempotencyKey>,
+        command: ClientCommand,
+    ) -> Result<Answer, Problem>;
+}

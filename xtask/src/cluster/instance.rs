@@ -1,0 +1,116 @@
+//! Which Kafka: a name, and with it a folder, a port and a lifetime of its own.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Error, Result, bail};
+
+use crate::workspace;
+
+/// One Kafka among those that may run on this machine for this checkout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    name: String,
+    ephemeral: bool,
+}
+
+impl Instance {
+    pub const DEV: &str = "dev";
+
+    /// A Kafka of this process alone (`test-4711`, `bench-4711`): wiped when the process is done with it.
+    pub fn ephemeral(purpose: &str) -> Self {
+        Self { name: format!("{purpose}-{}", std::process::id()), ephemeral: true }
+    }
+
+    pub fn is_ephemeral(&self) -> bool {
+        self.ephemeral
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where this instance keeps its data, its log and the note of what runs.
+    pub fn dir(&self) -> PathBuf {
+        workspace::cluster_dir().join(&self.name)
+    }
+
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir().join("data")
+    }
+
+    pub fn log_file(&self) -> PathBuf {
+        self.dir().join("broker.log")
+    }
+
+    /// Every instance that has a folder, by name.
+    pub fn all() -> Result<Vec<Self>> {
+        let mut instances = Vec::new();
+        if let Ok(entries) = std::fs::read_dir(workspace::cluster_dir()) {
+            for entry in entries {
+                let path = entry?.path();
+                let name = path.file_name().unwrap_or(path.as_os_str());
+                if path.is_dir()
+                    && let Ok(instance) = name.to_string_lossy().parse()
+                {
+                    instances.push(instance);
+                }
+            }
+        }
+        instances.sort_by(|one: &Self, other| one.name.cmp(&other.name));
+        Ok(instances)
+    }
+
+    /// The folder next to the instances' that holds the downloaded jars.
+    pub fn jars_dir() -> PathBuf {
+        workspace::cluster_dir().join(JARS)
+    }
+}
+
+/// Taken by the jars, so no instance can have this name.
+const JARS: &str = "kafka";
+
+impl FromStr for Instance {
+    type Err = Error;
+
+    /// An instance that lasts until somebody ends it.
+    fn from_str(name: &str) -> Result<Self> {
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if name.is_empty() || name == JARS || !name.chars().all(allowed) || name.starts_with('-') {
+            bail!("`{name}` cannot name a cluster: use lower-case letters, digits and hyphens");
+        }
+        Ok(Self { name: name.to_owned(), ephemeral: false })
+    }
+}
+
+impl fmt::Display for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+/// The path as a person can type it from the workspace's root.
+pub fn relative(path: &Path) -> String {
+    path.strip_prefix(workspace::root()).unwrap_or(path).display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_leave_its_folder() {
+        for name in ["", "..", "a/b", "kafka", "Dev", "-x", "a b"] {
+            assert!(name.parse::<Instance>().is_err(), "{name:?}");
+        }
+        assert_eq!("dev".parse::<Instance>().unwrap().name(), "dev");
+    }
+
+    #[test]
+    fn an_ephemeral_instance_can_be_named_on_the_command_line() {
+        let instance = Instance::ephemeral("test");
+        let named: Instance = instance.name().parse().unwrap();
+        assert_eq!(named.dir(), instance.dir());
+    }
+}

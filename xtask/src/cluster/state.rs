@@ -1,0 +1,57 @@
+//! The note that says what was started for an instance: `.cluster/<name>/running.json`.
+
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::instance::Instance;
+use super::runtime::Runtime;
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct State {
+    /// The port for clients.
+    pub port: u16,
+    pub runtime: Runtime,
+}
+
+impl State {
+    pub fn brokers(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    pub fn load(instance: &Instance) -> Result<Option<Self>> {
+        let path = path(instance);
+        match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .with_context(|| format!("cannot understand {}", path.display())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
+    /// Written to a neighbouring file and moved into place: nobody reads half a note.
+    pub fn save(&self, instance: &Instance) -> Result<()> {
+        let path = path(instance);
+        let unfinished = path.with_extension("partial");
+        std::fs::write(&unfinished, serde_json::to_vec_pretty(self)?)
+            .and_then(|()| std::fs::rename(&unfinished, &path))
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    pub fn remove(instance: &Instance) -> Result<()> {
+        let path = path(instance);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot remove {}", path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn path(instance: &Instance) -> PathBuf {
+    instance.dir().join("running.json")
+}
