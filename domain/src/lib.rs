@@ -1,6 +1,45 @@
 //! The rules of rooms and accounts, as pure functions.
 //!
-//! `decide(state, command, context) -> events | rejection`, `apply(state, event)`. No I/O, no
+//! `decide(state, command, context) -> decision | rejection`, `apply(state, event)`. No I/O, no
 //! clock, no random numbers: what a decision needs comes in its context.
+//!
+//! [`State`] is one partition's; it is made of persistent maps, so a clone costs next to nothing
+//! and the writer can keep one per record in flight.
 
+mod accounts;
+pub mod command;
+mod import;
+pub mod rejection;
+mod rooms;
+pub mod state;
 pub mod visibility;
+
+pub use command::{Answer, Command, Context, Decision, ImportBatch, ImportItem, ImportKind};
+pub use rejection::Rejection;
+pub use state::State;
+
+use roomlog_schemas::Event;
+
+impl State {
+    /// What this command does to this state. Reads nothing but its arguments.
+    pub fn decide(&self, command: &Command, context: &Context) -> Result<Decision, Rejection> {
+        match command {
+            Command::RegisterAccount(c) => accounts::register(self, c),
+            Command::ClaimAccount(c) => accounts::claim(self, c),
+            Command::ImportAccounts(c) => accounts::import(self, c),
+            Command::CreateRoom(c) => rooms::create(self, c),
+            Command::JoinRoom { room_id, account_id } => rooms::join(self, *room_id, *account_id),
+            Command::LeaveRoom { room_id, account_id } => rooms::leave(self, *room_id, *account_id),
+            Command::SendMessage(c) => rooms::send(self, c, context),
+            Command::Import(batch) => import::batch(self, batch, context),
+        }
+    }
+
+    /// Takes an accepted event into the state. Total: never fails, whatever the event.
+    pub fn apply(&mut self, event: &Event) {
+        match event {
+            Event::AccountRegistered(_) | Event::AccountClaimed(_) => accounts::apply(self, event),
+            _ => rooms::apply(self, event),
+        }
+    }
+}

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use roomlog_schemas::registry::Fingerprint;
 use roomlog_schemas::{AccountId, Announced, CodecError, CommandRecord, Event, IdempotencyKey, decode_event};
 
-use crate::chain::{Chain, SkipReason, Verdict};
+use crate::chain::{Chain, Head, SkipReason, Verdict};
 use crate::cursor::{Cursor, LastAccepted};
 use crate::frame::{ClaimId, FrameError, Kind};
 use crate::port::LogRecord;
@@ -22,9 +22,15 @@ pub struct Accepted {
 
 #[derive(Debug, Clone)]
 pub enum Content {
-    Claim { epoch: u64, claim_id: ClaimId, address: String },
+    Claim {
+        epoch: u64,
+        claim_id: ClaimId,
+        address: String,
+    },
     Schema(Fingerprint),
     Command(Arc<Command>),
+    /// A command that the reader sent itself, see [`Follower::follow_own`].
+    Own,
 }
 
 /// One command with its events, decoded.
@@ -76,7 +82,13 @@ pub struct Follower {
 impl Follower {
     /// Starts at offset 0 of a partition; see [`Chain::new`] for the identity.
     pub fn from_start(chain: Chain) -> Self {
-        Self { chain, next_offset: 0, record_time_ms: 0, announced: Announced::default(), last_accepted: None }
+        Self {
+            chain,
+            next_offset: 0,
+            record_time_ms: 0,
+            announced: Announced::default(),
+            last_accepted: None,
+        }
     }
 
     pub fn from_cursor(cursor: &Cursor) -> Result<Self, CodecError> {
@@ -122,34 +134,44 @@ impl Follower {
 
     /// Judges the next record. After an error the state is as before it.
     pub fn follow(&mut self, record: &LogRecord) -> Result<Outcome, FollowError> {
+        self.judge(record, Self::decode)
+    }
+
+    /// The same for a command record that the caller sent itself and decoded before: it is judged
+    /// like any other, but not decoded again.
+    pub fn follow_own(&mut self, record: &LogRecord, record_time_ms: i64) -> Result<Outcome, FollowError> {
+        self.judge(record, |follower, _, _| {
+            follower.record_time_ms = record_time_ms;
+            Ok(Content::Own)
+        })
+    }
+
+    fn judge(
+        &mut self,
+        record: &LogRecord,
+        decode: impl FnOnce(&mut Self, Kind, &[u8]) -> Result<Content, CodecError>,
+    ) -> Result<Outcome, FollowError> {
         let offset = record.offset;
         if offset < self.next_offset {
             return Err(FollowError::OutOfOrder { offset, next: self.next_offset });
         }
         let mut chain = self.chain.clone();
-        let previous_head = self.chain.identity().map(|_| self.chain.head());
         let verdict = chain.accept(&record.value).map_err(|source| FollowError::Frame { offset, source })?;
         let content = match verdict {
             Verdict::Skipped(reason) => {
                 self.next_offset = offset + 1;
                 return Ok(Outcome::Skipped(reason));
             }
-            Verdict::Claim(claim) => {
-                Content::Claim { epoch: claim.epoch, claim_id: claim.claim_id, address: claim.address.to_owned() }
+            Verdict::Claim(claim) => Content::Claim {
+                epoch: claim.epoch,
+                claim_id: claim.claim_id,
+                address: claim.address.to_owned(),
+            },
+            Verdict::Record { kind, body } => {
+                decode(self, kind, body).map_err(|source| FollowError::Undecodable { offset, source })?
             }
-            Verdict::Record { kind, body } => self
-                .decode(kind, body)
-                .map_err(|source| FollowError::Undecodable { offset, source })?,
         };
-        if let Content::Command(command) = &content {
-            self.record_time_ms = command.record_time_ms;
-        }
-        let first_head = || {
-            let identity = chain.identity().expect("a chain that accepted something knows its log");
-            crate::chain::Head::first(identity.log_id, chain.partition())
-        };
-        self.last_accepted =
-            Some(LastAccepted { offset, previous_head: previous_head.unwrap_or_else(first_head) });
+        self.last_accepted = Some(LastAccepted { offset, previous_head: self.head_before(&chain) });
         self.next_offset = offset + 1;
         self.chain = chain;
         Ok(Outcome::Accepted(Accepted {
@@ -158,6 +180,14 @@ impl Follower {
             value: record.value.clone(),
             content,
         }))
+    }
+
+    /// The head that the record which led to `after` was judged against.
+    fn head_before(&self, after: &Chain) -> Head {
+        match (self.chain.identity(), after.identity()) {
+            (None, Some(identity)) => Head::first(identity.log_id, after.partition()),
+            _ => self.chain.head(),
+        }
     }
 
     fn decode(&mut self, kind: Kind, body: &[u8]) -> Result<Content, CodecError> {
@@ -174,6 +204,7 @@ impl Follower {
                     .iter()
                     .map(|event| decode_event(event, &self.announced))
                     .collect::<Result<Vec<_>, _>>()?;
+                self.record_time_ms = record.record_time_ms;
                 Ok(Content::Command(Arc::new(Command {
                     record_time_ms: record.record_time_ms,
                     name: record.command,

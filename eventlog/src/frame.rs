@@ -166,7 +166,10 @@ mod tests {
         let Frame::Record { kind, claim_id, prev, body } = Frame::decode(&value).unwrap() else {
             panic!("a record")
         };
-        assert_eq!((kind, claim_id, prev, body), (Kind::Command, Uuid::from_u128(7), Head([9; 32]), &b"body"[..]));
+        assert_eq!(
+            (kind, claim_id, prev, body),
+            (Kind::Command, Uuid::from_u128(7), Head([9; 32]), &b"body"[..])
+        );
     }
 
     #[test]

@@ -11,11 +11,13 @@ pub mod cursor;
 pub mod follow;
 pub mod frame;
 pub mod kafka;
+mod limit;
 pub mod partition;
+mod per_partition;
 pub mod port;
 pub mod reader;
 pub mod sqlite;
-pub mod tail;
+mod tail;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
@@ -28,4 +30,5 @@ pub use follow::{Accepted, Command, Content, FollowError, Follower, Outcome};
 pub use frame::{Claim, ClaimId, Frame, FrameError, Kind};
 pub use partition::{PartitionCounts, Topic, TopicPartition};
 pub use port::{Appended, EventLog, LogError, LogReader, LogRecord, NewRecord};
-pub use reader::{AcceptedReader, ReadError, discover_identity};
+pub use reader::{AcceptedReader, ReadError, discover_identity, ensure_identity};
+pub use sqlite::SqliteLog;

@@ -1,79 +1,107 @@
 //! A log in memory, for tests.
 
-use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tokio::sync::watch;
 
+use crate::limit::check_record;
 use crate::partition::{PartitionCounts, TopicPartition};
+use crate::per_partition::PerPartition;
 use crate::port::{Appended, EventLog, LogError, LogReader, LogRecord, NewRecord};
+use crate::tail::{ColdReader, Tail, TailReader};
 
-type Records = Arc<Mutex<Vec<LogRecord>>>;
-
-/// Every append is durable at once; nothing outlives the process.
+/// Every append is durable at once; nothing outlives the process. The time of an append is its
+/// offset, so that tests see the same one each time.
 pub struct MemoryLog {
-    counts: PartitionCounts,
-    partitions: HashMap<TopicPartition, (Records, watch::Sender<u64>)>,
+    partitions: PerPartition<Partition>,
+    available: AtomicBool,
+}
+
+struct Partition {
+    /// The next offset to be written; held while a record is added, which keeps their order.
+    next: Mutex<u64>,
+    /// Without a bound: it is the whole partition.
+    tail: Arc<Tail>,
 }
 
 impl MemoryLog {
     pub fn new(counts: PartitionCounts) -> Self {
-        let partitions = counts.all().map(|p| (p, (Records::default(), watch::channel(0).0))).collect();
-        Self { counts, partitions }
+        let empty = |_| Partition { next: Mutex::new(0), tail: Tail::with_capacity(0, usize::MAX) };
+        Self { partitions: PerPartition::new(counts, empty), available: AtomicBool::new(true) }
     }
 
-    fn partition(&self, partition: TopicPartition) -> Result<&(Records, watch::Sender<u64>), LogError> {
-        self.partitions.get(&partition).ok_or_else(|| LogError::Fatal(format!("there is no partition {partition}")))
+    /// While it is not, appends and `end` fail and write nothing.
+    pub fn set_available(&self, available: bool) {
+        self.available.store(available, Ordering::SeqCst);
+    }
+
+    /// Leaves this many offsets of a partition unused, as a log with markers of its own does.
+    pub fn leave_gap(&self, partition: TopicPartition, offsets: u64) -> Result<(), LogError> {
+        *self.partitions.get(partition)?.next.lock().expect("no holder panics") += offsets;
+        Ok(())
+    }
+
+    fn partition(&self, partition: TopicPartition) -> Result<&Partition, LogError> {
+        if !self.available.load(Ordering::SeqCst) {
+            return Err(LogError::Unavailable("switched off by the test".into()));
+        }
+        self.partitions.get(partition)
+    }
+}
+
+impl Partition {
+    fn append(&self, record: NewRecord) -> Appended {
+        let mut next = self.next.lock().expect("no holder panics");
+        let appended = Appended { offset: *next, append_time_ms: *next as i64 };
+        *next += 1;
+        let Appended { offset, append_time_ms } = appended;
+        self.tail.push([LogRecord { offset, value: record.value, append_time_ms }]);
+        appended
     }
 }
 
 #[async_trait]
 impl EventLog for MemoryLog {
     fn partitions(&self) -> PartitionCounts {
-        self.counts
+        self.partitions.counts()
     }
 
-    fn append(&self, partition: TopicPartition, record: NewRecord) -> BoxFuture<'static, Result<Appended, LogError>> {
-        let result = self.partition(partition).map(|(records, end)| {
-            let mut records = records.lock().expect("no holder panics");
-            let offset = records.len() as u64;
-            let append_time_ms = offset as i64;
-            records.push(LogRecord { offset, value: record.value, append_time_ms });
-            end.send_replace(offset + 1);
-            Appended { offset, append_time_ms }
-        });
+    fn append(
+        &self,
+        partition: TopicPartition,
+        record: NewRecord,
+    ) -> BoxFuture<'static, Result<Appended, LogError>> {
+        let result = check_record(&record)
+            .and_then(|()| self.partition(partition))
+            .map(|partition| partition.append(record));
         async move { result }.boxed()
     }
 
     async fn end(&self, partition: TopicPartition) -> Result<u64, LogError> {
-        Ok(*self.partition(partition)?.1.borrow())
+        Ok(*self.partition(partition)?.next.lock().expect("no holder panics"))
     }
 
     async fn read(&self, partition: TopicPartition, from: u64) -> Result<Box<dyn LogReader>, LogError> {
-        let (records, end) = self.partition(partition)?;
-        Ok(Box::new(MemoryReader { records: records.clone(), end: end.subscribe(), next: from }))
+        let Partition { next, tail } = self.partitions.get(partition)?;
+        let end = *next.lock().expect("no holder panics");
+        if from > end {
+            return Err(LogError::beyond_the_end(partition, from, end));
+        }
+        Ok(Box::new(TailReader::new(tail.clone(), Nothing, from)))
     }
 }
 
-struct MemoryReader {
-    records: Records,
-    end: watch::Receiver<u64>,
-    next: u64,
-}
+/// The ring has everything from offset 0 on.
+struct Nothing;
 
 #[async_trait]
-impl LogReader for MemoryReader {
-    async fn next(&mut self) -> Result<Vec<LogRecord>, LogError> {
-        let next = self.next;
-        self.end
-            .wait_for(|end| *end > next)
-            .await
-            .map_err(|_| LogError::Fatal("the log is closed".into()))?;
-        let records = self.records.lock().expect("no holder panics")[next as usize..].to_vec();
-        self.next += records.len() as u64;
-        Ok(records)
+impl ColdReader for Nothing {
+    async fn read(&mut self, _from: u64) -> Result<Vec<LogRecord>, LogError> {
+        Ok(Vec::new())
     }
+
+    fn rest(&mut self) {}
 }

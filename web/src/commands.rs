@@ -6,7 +6,6 @@ use roomlog_schemas::event::Seq;
 use roomlog_schemas::{Access, AccountId, History, IdempotencyKey, MessageId, RoomId, RoomKind};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use crate::{Position, Problem};
 

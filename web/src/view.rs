@@ -9,7 +9,6 @@ use roomlog_stores::{SealError, Sealer};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 /// An event of a room's timeline. `at` is when it was accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -137,7 +136,7 @@ pub async fn open_event(
 fn present(key: Result<ContentKey, SealError>) -> Result<Option<ContentKey>, SealError> {
     match key {
         Ok(key) => Ok(Some(key)),
-        Err(SealError::Destroyed) => Ok(None),
+        Err(SealError::Destroyed(_)) => Ok(None),
         Err(error) => Err(error),
     }
 }

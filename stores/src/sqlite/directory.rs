@@ -13,6 +13,7 @@ use crate::directory::*;
 pub struct SqliteDirectoryStore;
 
 impl SqliteDirectoryStore {
+    #[allow(unused)]
     pub async fn open(directory: &Path) -> Result<Self, StoreError> { let _ = directory; unimplemented!() }
 }
 

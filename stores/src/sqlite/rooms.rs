@@ -13,6 +13,7 @@ use crate::rooms::*;
 pub struct SqliteRoomStore;
 
 impl SqliteRoomStore {
+    #[allow(unused)]
     pub async fn open(directory: &Path) -> Result<Self, StoreError> { let _ = directory; unimplemented!() }
 }
 

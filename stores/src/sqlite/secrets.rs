@@ -13,6 +13,7 @@ use crate::secrets::*;
 pub struct SqliteSecretsStore;
 
 impl SqliteSecretsStore {
+    #[allow(unused)]
     pub async fn open(path: &Path) -> Result<Self, StoreError> { let _ = path; unimplemented!() }
 }
 
@@ -30,16 +31,24 @@ impl SecretsStore for SqliteSecretsStore {
     async fn create_session(&self, session: &Session) -> Result<(), StoreError> { unimplemented!() }
     async fn rotate_session(
         &self,
-        old_hash: &[u8 { unimplemented!() }
+        old_hash: &[u8; 32],
+        new_hash: &[u8; 32],
+        now_ms: i64,
+        expires_at_ms: i64,
+    ) -> Result<Rotation, StoreError> { unimplemented!() }
     async fn session_is_live(&self, session: SessionId, now_ms: i64) -> Result<bool, StoreError> { unimplemented!() }
     async fn revoke_session(&self, session: SessionId) -> Result<(), StoreError> { unimplemented!() }
     async fn put_claim_code(
         &self,
         account: AccountId,
-        code_hash: &[u8 { unimplemented!() }
+        code_hash: &[u8; 32],
+        expires_at_ms: i64,
+    ) -> Result<(), StoreError> { unimplemented!() }
     async fn check_claim_code(
         &self,
         account: AccountId,
-        code_hash: &[u8 { unimplemented!() }
+        code_hash: &[u8; 32],
+        now_ms: i64,
+    ) -> Result<bool, StoreError> { unimplemented!() }
     async fn remove_claim_code(&self, account: AccountId) -> Result<(), StoreError> { unimplemented!() }
 }

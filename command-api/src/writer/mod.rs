@@ -1,0 +1,16 @@
+//! The single writer of each partition.
+//!
+//! [`core`] has the rules and no I/O; [`driver`] connects it to the log and the clock. The
+//! simulation runs the same core under faults.
+
+pub mod core;
+mod encode;
+pub mod request;
+pub mod window;
+
+#[cfg(test)]
+pub mod mutation;
+#[cfg(test)]
+mod simulation;
+
+pub use request::{Outcome, Request};

@@ -1,0 +1,117 @@
+//! The state of one partition, rebuilt by replay.
+
+use imbl::{HashMap, OrdMap, OrdSet, Vector};
+use roomlog_schemas::event::Seq;
+use roomlog_schemas::{Access, AccountId, History, MessageId, RoomId, RoomKind};
+
+/// Most messages of a partition that a reply finds without asking a store.
+pub const RECENT_MESSAGES: usize = 4096;
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct State {
+    pub accounts: HashMap<AccountId, Account>,
+    pub rooms: HashMap<RoomId, Room>,
+    pub recent: RecentMessages,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Account {
+    /// False for an imported account that nobody has claimed.
+    pub claimed: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Room {
+    pub root_id: RoomId,
+    pub parent_id: Option<RoomId>,
+    /// 0 for a root.
+    pub depth: u32,
+    pub kind: RoomKind,
+    pub access: Access,
+    pub history: History,
+    /// Of the last timeline event.
+    pub seq: Seq,
+    pub members: OrdMap<AccountId, Member>,
+    pub children: OrdSet<RoomId>,
+    /// In a root: all rooms below it.
+    pub sub_rooms: u32,
+    /// How far each source has been imported into this room.
+    pub imports: OrdMap<String, u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    pub role: Role,
+    pub joined_seq: Seq,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Owner,
+    Member,
+}
+
+impl Role {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Role::Owner => "owner",
+            Role::Member => "member",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Self {
+        match name {
+            "owner" => Role::Owner,
+            _ => Role::Member,
+        }
+    }
+}
+
+impl State {
+    /// The rooms above a room, from its parent to its root.
+    pub fn ancestors(&self, room: &Room) -> Vec<RoomId> {
+        let mut ancestors = Vec::new();
+        let mut next = room.parent_id;
+        while let Some(id) = next {
+            ancestors.push(id);
+            next = self.rooms.get(&id).and_then(|room| room.parent_id);
+        }
+        ancestors
+    }
+
+    /// A room and every room below it, parents before children, siblings by id.
+    pub fn subtree(&self, root: RoomId) -> Vec<RoomId> {
+        let mut found = vec![root];
+        let mut next = 0;
+        while next < found.len() {
+            if let Some(room) = self.rooms.get(&found[next]) {
+                found.extend(room.children.iter().copied());
+            }
+            next += 1;
+        }
+        found
+    }
+}
+
+/// The partition's last messages: a reply to one of them needs no store.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecentMessages {
+    rooms: HashMap<MessageId, RoomId>,
+    order: Vector<MessageId>,
+}
+
+impl RecentMessages {
+    pub fn contains(&self, message: MessageId, room: RoomId) -> bool {
+        self.rooms.get(&message) == Some(&room)
+    }
+
+    pub fn push(&mut self, message: MessageId, room: RoomId) {
+        self.rooms.insert(message, room);
+        self.order.push_back(message);
+        if self.order.len() > RECENT_MESSAGES
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.rooms.remove(&oldest);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! One projection in one partition, from the log to the store, with a wait where either is away.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use roomlog_eventlog::{Cursor, EventLog, LogIdentity, TopicPartition};
+use roomlog_stores::StoreError;
+
+use crate::backoff::Backoff;
+use crate::batch::{Batch, Batches};
+use crate::projector::Projector;
+use crate::status::Cell;
+use crate::{Error, Options, ProjectError};
+
+/// The steps between log and store. Each is repeated while its error may pass by waiting, at most
+/// `max_failures` times in a row if that is given.
+pub(crate) struct Pipeline {
+    pub log: Arc<dyn EventLog>,
+    pub projector: Arc<dyn Projector>,
+    pub partition: TopicPartition,
+    pub options: Options,
+    pub max_failures: Option<u32>,
+    /// Told about retries, where somebody looks.
+    pub status: Option<Arc<Cell>>,
+}
+
+impl Pipeline {
+    /// Where the projection stands in its store, or the start of the log.
+    pub async fn cursor(&self, identity: LogIdentity) -> Result<Cursor, Error> {
+        Ok(self.stored_cursor().await?.unwrap_or_else(|| Cursor::start(identity, self.partition)))
+    }
+
+    pub async fn open(&self, cursor: &Cursor) -> Result<Batches, Error> {
+        let mut retry = self.retry();
+        loop {
+            match Batches::open(&self.log, cursor, self.options.bounds()).await {
+                Ok(batches) => return Ok(retry.succeeded(batches)),
+                Err(error) => retry.pause(error.into()).await?,
+            }
+        }
+    }
+
+    pub async fn next(&self, batches: &mut Batches) -> Result<Batch, Error> {
+        let mut retry = self.retry();
+        loop {
+            match batches.next().await {
+                Ok(batch) => return Ok(retry.succeeded(batch)),
+                Err(error) => retry.pause(error.into()).await?,
+            }
+        }
+    }
+
+    /// Stores one batch, exactly once however often that is tried.
+    pub async fn store(&self, batch: &Batch) -> Result<(), Error> {
+        let mut retry = self.retry();
+        loop {
+            let started = Instant::now();
+            let error = match self.projector.apply(batch).await {
+                Ok(()) => {
+                    let labels = [("projection", self.projector.projection().name())];
+                    metrics::histogram!("roomlog_projection_batch_seconds", &labels).record(started.elapsed());
+                    metrics::counter!("roomlog_projection_records_total", &labels)
+                        .increment(batch.records.len() as u64);
+                    return Ok(retry.succeeded(()));
+                }
+                Err(error) => error,
+            };
+            // An attempt that seemed to fail may have been stored all the same.
+            if retry.has_failed() && is_cursor_moved(&error) && self.stored_cursor().await?.as_ref() == Some(&batch.cursor) {
+                return Ok(retry.succeeded(()));
+            }
+            let (from, next) = (batch.from, batch.cursor.next_offset);
+            retry.pause(Error::Project { from, next, source: error }).await?;
+        }
+    }
+
+    async fn stored_cursor(&self) -> Result<Option<Cursor>, Error> {
+        let mut retry = self.retry();
+        loop {
+            match self.projector.cursor(self.partition).await {
+                Ok(cursor) => return Ok(retry.succeeded(cursor)),
+                Err(error) => retry.pause(error.into()).await?,
+            }
+        }
+    }
+
+    fn retry(&self) -> Retry<'_> {
+        let backoff = Backoff::new(self.options.shortest_pause, self.options.longest_pause);
+        Retry { pipeline: self, backoff }
+    }
+}
+
+fn is_cursor_moved(error: &ProjectError) -> bool {
+    matches!(error, ProjectError::Store(StoreError::CursorMoved { .. }))
+}
+
+/// The attempts at one step.
+struct Retry<'a> {
+    pipeline: &'a Pipeline,
+    backoff: Backoff,
+}
+
+impl Retry<'_> {
+    fn has_failed(&self) -> bool {
+        self.backoff.failures() > 0
+    }
+
+    /// Waits before the next attempt; gives the error back if there shall be none.
+    async fn pause(&mut self, error: Error) -> Result<(), Error> {
+        let Pipeline { projector, partition, max_failures, status, .. } = self.pipeline;
+        let failures = self.backoff.failures();
+        if !error.is_transient() || max_failures.is_some_and(|most| failures >= most) {
+            return Err(error);
+        }
+        let projection = projector.projection().name();
+        metrics::counter!("roomlog_projection_retries_total", "projection" => projection).increment(1);
+        if failures == 0 {
+            tracing::warn!(
+                projection,
+                %partition,
+                error = &error as &dyn std::error::Error,
+                "a projection waits for the log or its store"
+            );
+        }
+        if let Some(status) = status {
+            status.retrying(&error);
+        }
+        tokio::time::sleep(self.backoff.next()).await;
+        Ok(())
+    }
+
+    fn succeeded<T>(&self, value: T) -> T {
+        if self.has_failed() {
+            let Pipeline { projector, partition, status, .. } = self.pipeline;
+            let (projection, failures) = (projector.projection().name(), self.backoff.failures());
+            tracing::info!(projection, %partition, failures, "a projection goes on");
+            if let Some(status) = status {
+                status.resumed();
+            }
+        }
+        value
+    }
+}

@@ -1,0 +1,134 @@
+//! Where each projection stands, for the process that runs them.
+
+use std::sync::{Arc, Mutex};
+
+use roomlog_eventlog::TopicPartition;
+use roomlog_stores::progress::Projection;
+
+use crate::Error;
+
+/// What a projection is doing in a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Not yet reading.
+    Starting,
+    Running,
+    /// The log or a store is away; the same is tried again until it is back.
+    Retrying { error: String },
+    /// It won't go on in this process. Nothing after `next_offset` is in the store.
+    Stopped { error: String },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionStatus {
+    pub projection: Projection,
+    pub partition: TopicPartition,
+    /// Everything below is stored.
+    pub next_offset: u64,
+    pub state: State,
+}
+
+/// Tells how the projections are doing; cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    cells: Arc<[Arc<Cell>]>,
+}
+
+impl Handle {
+    pub(crate) fn new(cells: Vec<Arc<Cell>>) -> Self {
+        Self { cells: cells.into() }
+    }
+
+    /// One for each projection and partition, in a fixed order.
+    pub fn statuses(&self) -> Vec<PartitionStatus> {
+        self.cells.iter().map(|cell| cell.status()).collect()
+    }
+
+    pub fn stopped(&self) -> Vec<PartitionStatus> {
+        let mut statuses = self.statuses();
+        statuses.retain(|status| matches!(status.state, State::Stopped { .. }));
+        statuses
+    }
+
+    /// Whether every projection has begun to read and none has stopped. While a store or the log is
+    /// away this stays true: reads go on.
+    pub fn is_ready(&self) -> bool {
+        self.cells.iter().all(|cell| {
+            matches!(cell.status().state, State::Running | State::Retrying { .. })
+        })
+    }
+
+    pub(crate) fn cells(&self) -> &[Arc<Cell>] {
+        &self.cells
+    }
+
+    /// The first of those that stopped, as an error.
+    pub(crate) fn outcome(&self) -> Result<(), Error> {
+        let stopped = self.stopped();
+        match stopped.first() {
+            Some(PartitionStatus { projection, partition, state: State::Stopped { error }, .. }) => {
+                Err(Error::Stopped {
+                    count: stopped.len(),
+                    projection: projection.name(),
+                    partition: *partition,
+                    reason: error.clone(),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// One projection in one partition: its status and the metrics that repeat it.
+pub(crate) struct Cell {
+    pub projection: Projection,
+    pub partition: TopicPartition,
+    inner: Mutex<(u64, State)>,
+}
+
+impl Cell {
+    pub fn new(projection: Projection, partition: TopicPartition) -> Self {
+        Self { projection, partition, inner: Mutex::new((0, State::Starting)) }
+    }
+
+    pub fn status(&self) -> PartitionStatus {
+        let (next_offset, state) = self.inner.lock().expect("no holder panics").clone();
+        PartitionStatus { projection: self.projection, partition: self.partition, next_offset, state }
+    }
+
+    /// Everything below is stored.
+    pub fn reached(&self, next_offset: u64) {
+        *self.inner.lock().expect("no holder panics") = (next_offset, State::Running);
+        self.gauge("roomlog_projection_position").set(next_offset as f64);
+        self.gauge("roomlog_projection_stopped").set(0.0);
+    }
+
+    pub fn retrying(&self, error: &Error) {
+        self.set(State::Retrying { error: error.chain() });
+    }
+
+    pub fn resumed(&self) {
+        self.set(State::Running);
+    }
+
+    pub fn stopped(&self, error: &Error) {
+        self.set(State::Stopped { error: error.chain() });
+        self.gauge("roomlog_projection_stopped").set(1.0);
+        tracing::error!(
+            projection = self.projection.name(),
+            partition = %self.partition,
+            next_offset = self.status().next_offset,
+            error = error as &dyn std::error::Error,
+            "a projection stopped in a partition; it goes on when the cause is gone and the process started again"
+        );
+    }
+
+    /// A gauge of this projection in this partition.
+    pub fn gauge(&self, name: &'static str) -> metrics::Gauge {
+        metrics::gauge!(name, "projection" => self.projection.name(), "partition" => self.partition.to_string())
+    }
+
+    fn set(&self, state: State) {
+        self.inner.lock().expect("no holder panics").1 = state;
+    }
+}
