@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn who_is_no_member_sees_nothing() {
         let v = visibility(&[(2, Some(4))], &[(1, History::FromBeginning)]);
-        assert_eq!(seen(&v, 9), []);
-        assert_eq!(seen(&Visibility::default(), 9), []);
+        assert!(seen(&v, 9).is_empty());
+        assert!(seen(&Visibility::default(), 9).is_empty());
     }
 }

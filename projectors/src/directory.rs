@@ -102,7 +102,8 @@ impl<'a> Changes<'a> {
             }
             Event::AccountClaimed(e) => {
                 let key = self.account_key(e.account_id).await?;
-                let username = open(key.as_ref(), &aad::username(e.account_id), &e.username).unwrap_or_default();
+                let username =
+                    open(key.as_ref(), &aad::username(e.account_id), &e.username).unwrap_or_default();
                 self.list.push(DirectoryChange::AccountClaimed { account_id: e.account_id, username });
             }
             Event::RoomCreated(e) => {
@@ -139,11 +140,16 @@ impl<'a> Changes<'a> {
     }
 
     fn finish(mut self) -> Vec<DirectoryChange> {
-        self.list.extend(self.last_seqs.iter().map(|&(room_id, seq)| DirectoryChange::LastSeq { room_id, seq }));
+        self.list
+            .extend(self.last_seqs.iter().map(|&(room_id, seq)| DirectoryChange::LastSeq { room_id, seq }));
         self.list
     }
 
-    async fn account(&self, e: &AccountRegistered, registered_at_ms: i64) -> Result<AccountRow, ProjectError> {
+    async fn account(
+        &self,
+        e: &AccountRegistered,
+        registered_at_ms: i64,
+    ) -> Result<AccountRow, ProjectError> {
         let account_id = e.account_id;
         let named = e.username.is_some() || e.display_name.is_some();
         let key = if named { self.account_key(account_id).await? } else { None };
@@ -161,10 +167,11 @@ impl<'a> Changes<'a> {
         let room_id = e.room_id;
         let root_id = match e.parent_id {
             None => room_id,
-            Some(parent) => self
-                .root_of(parent)
-                .await?
-                .ok_or(ProjectError::UnknownParent { offset, room: room_id, parent })?,
+            Some(parent) => self.root_of(parent).await?.ok_or(ProjectError::UnknownParent {
+                offset,
+                room: room_id,
+                parent,
+            })?,
         };
         let key = present(self.directory.sealer.room_key(room_id).await)?;
         Ok(RoomRow {

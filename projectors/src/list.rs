@@ -33,7 +33,9 @@ pub async fn list(log: &Arc<dyn EventLog>, stores: &Stores) -> Result<Vec<Listin
     let mut listings = Vec::new();
     for projection in ALL {
         let projector = projector(projection, stores);
-        for partition in log.partitions().all().filter(|partition| projector.topics().contains(&partition.topic)) {
+        for partition in
+            log.partitions().all().filter(|partition| projector.topics().contains(&partition.topic))
+        {
             let cursor = projector.cursor(partition).await?;
             let next_offset = cursor.as_ref().map_or(0, |cursor| cursor.next_offset);
             let log_end = log.end(partition).await?;
@@ -46,7 +48,9 @@ pub async fn list(log: &Arc<dyn EventLog>, stores: &Stores) -> Result<Vec<Listin
                 lag: log_end.saturating_sub(next_offset),
                 epoch: cursor.as_ref().map_or(0, |cursor| cursor.epoch),
                 head: cursor.as_ref().map(|cursor| cursor.head),
-                record_time_ms: cursor.filter(|cursor| cursor.record_time_ms > 0).map(|cursor| cursor.record_time_ms),
+                record_time_ms: cursor
+                    .filter(|cursor| cursor.record_time_ms > 0)
+                    .map(|cursor| cursor.record_time_ms),
             });
         }
     }

@@ -58,7 +58,8 @@ impl Pipeline {
             let error = match self.projector.apply(batch).await {
                 Ok(()) => {
                     let labels = [("projection", self.projector.projection().name())];
-                    metrics::histogram!("roomlog_projection_batch_seconds", &labels).record(started.elapsed());
+                    metrics::histogram!("roomlog_projection_batch_seconds", &labels)
+                        .record(started.elapsed());
                     metrics::counter!("roomlog_projection_records_total", &labels)
                         .increment(batch.records.len() as u64);
                     return Ok(retry.succeeded(()));
@@ -66,7 +67,10 @@ impl Pipeline {
                 Err(error) => error,
             };
             // An attempt that seemed to fail may have been stored all the same.
-            if retry.has_failed() && is_cursor_moved(&error) && self.stored_cursor().await?.as_ref() == Some(&batch.cursor) {
+            if retry.has_failed()
+                && is_cursor_moved(&error)
+                && self.stored_cursor().await?.as_ref() == Some(&batch.cursor)
+            {
                 return Ok(retry.succeeded(()));
             }
             let (from, next) = (batch.from, batch.cursor.next_offset);

@@ -91,18 +91,16 @@ struct Fill {
 }
 
 impl Fill {
-    /// Reads until nothing is left and at least as far as the old one; the number of records.
+    /// Reads to the log's end, again until what came meanwhile is no more than a batch, and at
+    /// least as far as the old one is; the number of records.
     async fn run(&self, identity: LogIdentity) -> Result<u64, Error> {
-        let partition = self.pipeline.partition;
         let mut records = 0;
         let mut cursor = self.pipeline.cursor(identity).await?;
         let mut batches = self.pipeline.open(&cursor).await?;
         loop {
             let log_end = self.goal().await?;
+            let behind = log_end.saturating_sub(cursor.next_offset);
             self.report(cursor.next_offset, log_end).await;
-            if cursor.next_offset >= log_end {
-                return Ok(records);
-            }
             while cursor.next_offset < log_end {
                 let batch = self.pipeline.next(&mut batches).await?;
                 self.pipeline.store(&batch).await?;
@@ -110,7 +108,9 @@ impl Fill {
                 cursor = batch.cursor;
                 self.report(cursor.next_offset, log_end).await;
             }
-            debug_assert_eq!(cursor.partition, partition);
+            if behind <= self.pipeline.options.batch_records as u64 {
+                return Ok(records);
+            }
         }
     }
 

@@ -90,7 +90,9 @@ impl Rows {
         self.events.push(StoredEvent { room_id, seq, offset, record_time_ms, event: encoded });
         match event {
             Event::AccountRegistered(_) | Event::AccountClaimed(_) | Event::ImportNoted(_) => {}
-            Event::RoomCreated(e) => self.histories.push((room_id, HistoryRule { from: seq, rule: e.history })),
+            Event::RoomCreated(e) => {
+                self.histories.push((room_id, HistoryRule { from: seq, rule: e.history }))
+            }
             Event::MemberJoined(e) => {
                 self.memberships.push(MembershipChange::Joined { room_id, account_id: e.account_id, seq });
             }

@@ -106,7 +106,10 @@ impl Projectors {
         loop {
             match wait_for_identity(&self.log).await {
                 Err(error) if error.is_transient() => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "the projections wait for the log");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the projections wait for the log"
+                    );
                     tokio::time::sleep(backoff.next()).await;
                 }
                 outcome => return outcome,
@@ -128,10 +131,8 @@ impl Projectors {
             progress: self.progress.clone(),
         };
         async move {
-            match task.run(identity).await {
-                Ok(never) => match never {},
-                Err(error) => error,
-            }
+            let Err(error) = task.run(identity).await;
+            error
         }
     }
 }

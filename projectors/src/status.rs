@@ -14,9 +14,13 @@ pub enum State {
     Starting,
     Running,
     /// The log or a store is away; the same is tried again until it is back.
-    Retrying { error: String },
+    Retrying {
+        error: String,
+    },
     /// It won't go on in this process. Nothing after `next_offset` is in the store.
-    Stopped { error: String },
+    Stopped {
+        error: String,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,9 +57,7 @@ impl Handle {
     /// Whether every projection has begun to read and none has stopped. While a store or the log is
     /// away this stays true: reads go on.
     pub fn is_ready(&self) -> bool {
-        self.cells.iter().all(|cell| {
-            matches!(cell.status().state, State::Running | State::Retrying { .. })
-        })
+        self.cells.iter().all(|cell| matches!(cell.status().state, State::Running | State::Retrying { .. }))
     }
 
     pub(crate) fn cells(&self) -> &[Arc<Cell>] {

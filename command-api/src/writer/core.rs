@@ -26,6 +26,8 @@ use roomlog_eventlog::{
     TopicPartition,
 };
 
+use roomlog_schemas::RoomId;
+
 use super::encode::{Encoded, encode};
 #[cfg(test)]
 use super::mutation::{Mutation, mutated};
@@ -233,6 +235,16 @@ impl Core {
 
     pub fn in_flight(&self) -> usize {
         self.in_flight.len()
+    }
+
+    /// Every record sent up to this token has been settled.
+    pub fn read_back(&self) -> u64 {
+        self.read_back
+    }
+
+    /// How far a source has been imported into a room, as confirmed.
+    pub fn imported(&self, room: RoomId, source: &str) -> Option<u64> {
+        self.state.rooms.get(&room)?.imports.get(source).copied()
     }
 
     /// A request arrives. Ids are never used twice.

@@ -4,6 +4,7 @@
 //! simulation runs the same core under faults.
 
 pub mod core;
+pub mod driver;
 mod encode;
 pub mod request;
 pub mod window;

@@ -92,7 +92,8 @@ impl ColdReader for ColdSqlite {
         };
         let read = (&mut self.ahead.insert(ahead).reading).await;
         self.ahead = None;
-        let records = read.map_err(|error| LogError::Unavailable(format!("a read was cut off: {error}")))??;
+        let records =
+            read.map_err(|error| LogError::Unavailable(format!("a read was cut off: {error}")))??;
         if let Some(last) = records.last() {
             self.ahead = Some(self.start(last.offset + 1));
         }

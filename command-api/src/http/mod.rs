@@ -1,0 +1,56 @@
+//! The routes of the role `command-api`.
+
+mod accounts;
+mod imports;
+mod key;
+mod rooms;
+
+use axum::extract::{DefaultBodyLimit, FromRef};
+use roomlog_web::Auth;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::accounts::Accounts;
+use crate::import::Importer;
+use crate::service::Service;
+use crate::sessions::Sessions;
+
+/// A message of 64 KiB, every character of it escaped, and its envelope.
+const MAX_BODY: usize = 512 * 1024;
+/// A batch of an import.
+const MAX_IMPORT_BODY: usize = 8 * 1024 * 1024;
+
+#[derive(Clone)]
+pub struct CommandApi {
+    pub auth: Auth,
+    pub service: Service,
+    pub accounts: Accounts,
+    pub sessions: Sessions,
+    pub importer: Importer,
+}
+
+impl FromRef<CommandApi> for Auth {
+    fn from_ref(api: &CommandApi) -> Auth {
+        api.auth.clone()
+    }
+}
+
+pub fn router(api: CommandApi) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(accounts::register))
+        .routes(routes!(accounts::claim))
+        .routes(routes!(accounts::log_in))
+        .routes(routes!(accounts::refresh))
+        .routes(routes!(rooms::create))
+        .routes(routes!(rooms::join, rooms::leave))
+        .routes(routes!(rooms::send))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .merge(
+            OpenApiRouter::new()
+                .routes(routes!(imports::import))
+                .routes(routes!(imports::progress))
+                .routes(routes!(imports::claim_code))
+                .layer(DefaultBodyLimit::max(MAX_IMPORT_BODY)),
+        )
+        .with_state(api)
+}

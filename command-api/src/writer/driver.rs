@@ -1,0 +1,319 @@
+//! Connects a writer's core to the log and the clock: one task per partition.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use futures::StreamExt;
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::FuturesUnordered;
+use roomlog_eventlog::{EventLog, LogError, LogIdentity, LogReader, LogRecord, TopicPartition};
+use roomlog_schemas::RoomId;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::core::{Core, Effect, Options};
+use super::request::{Millis, Outcome, Request, RequestId};
+
+/// Deadlines and retries are looked at this often.
+const TICK: Duration = Duration::from_millis(25);
+/// How long a stopping writer waits for what is in flight.
+const DRAIN: Duration = Duration::from_secs(3);
+/// Between attempts to read a log that does not answer.
+const READ_RETRY: Duration = Duration::from_millis(200);
+/// Messages taken from the queue before the log is looked at again.
+const BURST: usize = 256;
+
+enum Message {
+    Run(Request, oneshot::Sender<Outcome>),
+    Imported { room: RoomId, source: String, answer: oneshot::Sender<Option<u64>> },
+}
+
+/// How a writer stands, for readiness.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Standing {
+    Following = 0,
+    Owning = 1,
+    Stopped = 2,
+}
+
+/// Asks one partition's writer; cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    partition: TopicPartition,
+    messages: mpsc::Sender<Message>,
+    standing: Arc<AtomicU8>,
+    read: watch::Receiver<u64>,
+}
+
+impl Handle {
+    pub fn partition(&self) -> TopicPartition {
+        self.partition
+    }
+
+    /// Runs one command to its outcome. Dropping the future does not stop the command.
+    pub async fn run(&self, request: Request) -> Outcome {
+        let (sender, outcome) = oneshot::channel();
+        match self.messages.try_send(Message::Run(request, sender)) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(_)) => return Outcome::Overloaded,
+            Err(mpsc::error::TrySendError::Closed(_)) => return Outcome::Unavailable,
+        }
+        // A writer that ends without an answer may have sent the record.
+        outcome.await.unwrap_or(Outcome::Unknown)
+    }
+
+    /// How far a source has been imported into a room, as far as has been read back.
+    pub async fn imported(&self, room: RoomId, source: String) -> Option<u64> {
+        let (answer, answered) = oneshot::channel();
+        self.messages.send(Message::Imported { room, source, answer }).await.ok()?;
+        answered.await.ok()?
+    }
+
+    pub fn standing(&self) -> Standing {
+        match self.standing.load(Ordering::Relaxed) {
+            0 => Standing::Following,
+            1 => Standing::Owning,
+            _ => Standing::Stopped,
+        }
+    }
+
+    /// Everything below this offset has been read by this writer.
+    pub fn read_offset(&self) -> u64 {
+        *self.read.borrow()
+    }
+}
+
+pub fn clock_ms() -> Millis {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as Millis)
+}
+
+/// Starts the writer of a partition. It runs until `shutdown`, and then until what is in flight has
+/// an outcome or three seconds have passed.
+pub fn spawn(
+    log: Arc<dyn EventLog>,
+    partition: TopicPartition,
+    identity: LogIdentity,
+    options: Options,
+    shutdown: CancellationToken,
+) -> (Handle, tokio::task::JoinHandle<()>) {
+    let (messages, inbox) = mpsc::channel(options.max_waiting);
+    let (read_sender, read) = watch::channel(0);
+    let standing = Arc::new(AtomicU8::new(Standing::Following as u8));
+    let core = Core::new(partition, identity, options, Box::new(Uuid::new_v4));
+    let driver = Driver {
+        log,
+        partition,
+        core,
+        inbox,
+        standing: standing.clone(),
+        read: read_sender,
+        next_request: 0,
+        responders: HashMap::new(),
+        pending: FuturesUnordered::new(),
+        sent: VecDeque::new(),
+    };
+    let task = tokio::spawn(driver.run(shutdown));
+    (Handle { partition, messages, standing, read }, task)
+}
+
+enum Completed {
+    Appended { token: u64 },
+    AppendFailed { token: u64, error: String },
+    End { query: u64, end: Option<u64> },
+}
+
+struct Waiter {
+    respond: oneshot::Sender<Outcome>,
+    command: &'static str,
+    since: Instant,
+}
+
+struct Driver {
+    log: Arc<dyn EventLog>,
+    partition: TopicPartition,
+    core: Core,
+    inbox: mpsc::Receiver<Message>,
+    standing: Arc<AtomicU8>,
+    read: watch::Sender<u64>,
+    next_request: RequestId,
+    responders: HashMap<RequestId, Waiter>,
+    pending: FuturesUnordered<BoxFuture<'static, Completed>>,
+    /// When each record that has not been read back was sent.
+    sent: VecDeque<(u64, Instant)>,
+}
+
+impl Driver {
+    async fn run(mut self, shutdown: CancellationToken) {
+        let mut reader: Option<Box<dyn LogReader>> = None;
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut draining: Option<tokio::time::Instant> = None;
+        loop {
+            if let Some(until) = draining
+                && (self.core.waiting() == 0 || tokio::time::Instant::now() >= until)
+            {
+                return;
+            }
+            let from = self.core.follower().next_offset();
+            let next = next_records(&self.log, self.partition, &mut reader, from);
+            tokio::select! {
+                biased;
+                records = next => match records {
+                    Ok(records) => {
+                        self.core.records(clock_ms(), &records);
+                        self.read.send_replace(self.core.follower().next_offset());
+                        self.measure_read_back();
+                    }
+                    Err(error) => {
+                        tracing::warn!(partition = %self.partition, %error, "the writer cannot read the log");
+                        reader = None;
+                        // Commands go on queueing; their deadlines are kept by the ticks below.
+                        self.rest(&mut tick).await;
+                    }
+                },
+                Some(completed) = self.pending.next() => self.completed(completed),
+                message = self.inbox.recv(), if draining.is_none() => match message {
+                    Some(message) => self.take(message),
+                    None => draining = Some(tokio::time::Instant::now() + DRAIN),
+                },
+                _ = tick.tick() => self.core.tick(clock_ms()),
+                () = shutdown.cancelled(), if draining.is_none() => {
+                    self.inbox.close();
+                    while let Ok(message) = self.inbox.try_recv() {
+                        self.take_one(message);
+                    }
+                    draining = Some(tokio::time::Instant::now() + DRAIN);
+                }
+            }
+            self.act();
+        }
+    }
+
+    /// Goes on keeping deadlines while the log rests.
+    async fn rest(&mut self, tick: &mut tokio::time::Interval) {
+        let until = tokio::time::Instant::now() + READ_RETRY;
+        while tokio::time::Instant::now() < until {
+            tick.tick().await;
+            self.core.tick(clock_ms());
+            self.act();
+        }
+    }
+
+    /// One message and those that wait behind it.
+    fn take(&mut self, message: Message) {
+        self.take_one(message);
+        for _ in 1..BURST {
+            match self.inbox.try_recv() {
+                Ok(message) => self.take_one(message),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn take_one(&mut self, message: Message) {
+        match message {
+            Message::Run(request, respond) => {
+                self.next_request += 1;
+                let waiter = Waiter { respond, command: request.command.name(), since: Instant::now() };
+                self.responders.insert(self.next_request, waiter);
+                self.core.request(clock_ms(), self.next_request, request);
+            }
+            Message::Imported { room, source, answer } => {
+                let _ = answer.send(self.core.imported(room, &source));
+            }
+        }
+    }
+
+    fn completed(&mut self, completed: Completed) {
+        let now = clock_ms();
+        match completed {
+            Completed::Appended { token } => self.core.appended(now, token),
+            Completed::AppendFailed { token, error } => {
+                tracing::warn!(partition = %self.partition, error, "an append was not confirmed");
+                metrics::counter!("roomlog_writer_append_failures_total").increment(1);
+                self.core.append_failed(now, token);
+            }
+            Completed::End { query, end } => self.core.end(now, query, end),
+        }
+    }
+
+    fn act(&mut self) {
+        for effect in self.core.effects() {
+            match effect {
+                Effect::Append { token, record } => {
+                    self.sent.push_back((token, Instant::now()));
+                    let appended = self.log.append(self.partition, record);
+                    self.pending.push(
+                        async move {
+                            match appended.await {
+                                Ok(_) => Completed::Appended { token },
+                                Err(error) => Completed::AppendFailed { token, error: error.to_string() },
+                            }
+                        }
+                        .boxed(),
+                    );
+                }
+                Effect::QueryEnd { query } => {
+                    let (log, partition) = (self.log.clone(), self.partition);
+                    self.pending.push(
+                        async move { Completed::End { query, end: log.end(partition).await.ok() } }.boxed(),
+                    );
+                }
+                Effect::Respond { request, outcome } => self.respond(request, outcome),
+                Effect::Alarm(reason) => {
+                    metrics::counter!("roomlog_writer_alarms_total").increment(1);
+                    tracing::error!(partition = %self.partition, reason, "the writer has stopped");
+                }
+            }
+        }
+        let standing = match (self.core.is_stopped(), self.core.is_owner()) {
+            (true, _) => Standing::Stopped,
+            (false, true) => Standing::Owning,
+            (false, false) => Standing::Following,
+        };
+        if self.standing.swap(standing as u8, Ordering::Relaxed) != standing as u8 {
+            tracing::info!(partition = %self.partition, ?standing, epoch = self.core.follower().chain().epoch(), "the writer's standing changed");
+            metrics::counter!("roomlog_writer_ownership_changes_total").increment(1);
+        }
+    }
+
+    fn respond(&mut self, request: RequestId, outcome: Outcome) {
+        let Some(waiter) = self.responders.remove(&request) else { return };
+        metrics::counter!("roomlog_commands_total", "command" => waiter.command, "outcome" => outcome.name())
+            .increment(1);
+        metrics::histogram!("roomlog_command_seconds", "outcome" => outcome.name())
+            .record(waiter.since.elapsed().as_secs_f64());
+        // Whoever asked may have gone.
+        let _ = waiter.respond.send(outcome);
+    }
+
+    fn measure_read_back(&mut self) {
+        let read_back = self.core.read_back();
+        while let Some(&(token, since)) = self.sent.front()
+            && token <= read_back
+        {
+            self.sent.pop_front();
+            metrics::histogram!("roomlog_writer_read_back_seconds").record(since.elapsed().as_secs_f64());
+        }
+    }
+}
+
+/// The next records, from a reader that is opened where there is none.
+async fn next_records(
+    log: &Arc<dyn EventLog>,
+    partition: TopicPartition,
+    reader: &mut Option<Box<dyn LogReader>>,
+    from: u64,
+) -> Result<Vec<LogRecord>, LogError> {
+    match reader {
+        Some(reader) => reader.next().await,
+        None => {
+            *reader = Some(log.read(partition, from).await?);
+            Ok(Vec::new())
+        }
+    }
+}

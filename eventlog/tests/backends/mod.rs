@@ -1,0 +1,4 @@
+//! The backends as the conformance suite needs them.
+
+pub mod memory;
+pub mod sqlite;

@@ -1,0 +1,10 @@
+//! The log's conformance suite on every backend.
+
+mod backends;
+
+use backends::memory::Memory;
+use backends::sqlite::Sqlite;
+use roomlog_eventlog::event_log_conformance;
+
+event_log_conformance!(memory, Some(Memory::new()));
+event_log_conformance!(sqlite, Some(Sqlite::new()));

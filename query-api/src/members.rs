@@ -1,0 +1,82 @@
+//! Members of a room.
+
+use axum::extract::State;
+use roomlog_schemas::AccountId;
+use roomlog_schemas::event::Seq;
+use roomlog_stores::directory::MemberRow;
+use roomlog_web::view::timestamp;
+use roomlog_web::{Authenticated, Json, MinPositions, Path, Problem, Query};
+use serde::Serialize;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+use crate::QueryApi;
+use crate::pages::cut;
+use crate::params::{ListParams, PositionParams, RoomPath};
+use crate::problems::{QueryProblems, RoomNotFound};
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MemberView {
+    #[schema(value_type = Uuid)]
+    account_id: AccountId,
+    /// Null for an imported account that nobody has claimed.
+    username: Option<String>,
+    display_name: Option<String>,
+    #[schema(example = "member")]
+    role: String,
+    /// The event of its joining.
+    #[schema(value_type = u64)]
+    joined_seq: Seq,
+    /// The original time of an imported joining.
+    #[serde(with = "time::serde::rfc3339")]
+    joined_at: OffsetDateTime,
+}
+
+impl From<MemberRow> for MemberView {
+    fn from(row: MemberRow) -> Self {
+        Self {
+            account_id: row.account_id,
+            username: row.username,
+            display_name: row.display_name,
+            role: row.role,
+            joined_seq: row.joined_seq,
+            joined_at: timestamp(row.joined_at_ms),
+        }
+    }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MemberPage {
+    /// By account id.
+    items: Vec<MemberView>,
+    /// Give it as `cursor` for the next page; null on the last one.
+    next_cursor: Option<String>,
+}
+
+/// Members of a room
+///
+/// Reads the projection `directory`.
+#[utoipa::path(
+    get,
+    path = "/v1/rooms/{room_id}/members",
+    tag = crate::ROLE,
+    params(PositionParams),
+    responses((status = 200, description = "A page of members.", body = MemberPage), QueryProblems, RoomNotFound),
+    security(("bearer" = []))
+)]
+pub(crate) async fn list_members(
+    State(api): State<QueryApi>,
+    caller: Authenticated,
+    Path(RoomPath { room_id }): Path<RoomPath>,
+    Query(params): Query<ListParams>,
+    positions: MinPositions,
+) -> Result<Json<MemberPage>, Problem> {
+    let (limit, after) = (params.limit(&api.limits)?, params.after()?);
+    positions.directory(&api.progress, &*api.directory).await?;
+    if !api.directory.is_member(room_id, caller.account_id).await? {
+        return Err(Problem::room_not_found());
+    }
+    let rows = api.directory.members(room_id, after, limit + 1).await?;
+    let (rows, next_cursor) = cut(rows, limit, |row| row.account_id.0);
+    Ok(Json(MemberPage { items: rows.into_iter().map(MemberView::from).collect(), next_cursor }))
+}
