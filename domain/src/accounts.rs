@@ -1,6 +1,8 @@
 //! Accounts: registered, imported, claimed. That names are unique is settled before a command gets
 //! here, by the reservation in the secrets store.
 
+use std::collections::HashSet;
+
 use roomlog_schemas::{AccountClaimed, AccountRegistered, Event};
 
 use crate::command::{Answer, ClaimAccount, Decision, ImportAccounts, RegisterAccount};
@@ -30,16 +32,18 @@ pub fn claim(state: &State, command: &ClaimAccount) -> Result<Decision, Rejectio
         None => Err(Rejection::AccountNotFound),
         Some(Account { claimed: true }) => Err(Rejection::AlreadyClaimed),
         Some(Account { claimed: false }) => Ok(Decision::Events(vec![
-            AccountClaimed { account_id, username: command.username.clone(), email: command.email.clone() }.into(),
+            AccountClaimed { account_id, username: command.username.clone(), email: command.email.clone() }
+                .into(),
         ])),
     }
 }
 
 pub fn import(state: &State, command: &ImportAccounts) -> Result<Decision, Rejection> {
+    let mut seen = HashSet::new();
     let events: Vec<Event> = command
         .accounts
         .iter()
-        .filter(|(account_id, _)| !state.accounts.contains_key(account_id))
+        .filter(|(account_id, _)| !state.accounts.contains_key(account_id) && seen.insert(*account_id))
         .map(|(account_id, display_name)| {
             AccountRegistered {
                 account_id: *account_id,

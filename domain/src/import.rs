@@ -4,7 +4,9 @@
 
 use std::collections::HashSet;
 
-use roomlog_schemas::{Event, ImportNoted, Imported, MemberJoined, MemberLeft, MessageId, MessageSent, Noted};
+use roomlog_schemas::{
+    Event, ImportNoted, Imported, MemberJoined, MemberLeft, MessageId, MessageSent, Noted,
+};
 
 use crate::command::{Answer, Context, Decision, ImportBatch, ImportItem, ImportKind};
 use crate::rejection::Rejection;
@@ -63,6 +65,8 @@ fn take_in(state: &mut State, batch: &ImportBatch, item: &ImportItem, events: &m
     }
     let Some(room) = state.rooms.get(&batch.room_id) else { return };
     let (room_id, is_member) = (batch.room_id, room.members.contains_key(&account_id));
+    // A root always has an owner, also one whom the source saw leave.
+    let may_leave = is_member && !rooms::is_last_owner(room, account_id);
     let imported = Imported {
         source: batch.source.clone(),
         position: item.position,
@@ -70,7 +74,7 @@ fn take_in(state: &mut State, batch: &ImportBatch, item: &ImportItem, events: &m
         time_ms: item.time_ms,
     };
     // Leaving ends the memberships below first, so that the room's own event is the record's last.
-    if matches!(item.kind, ImportKind::Leave) && is_member {
+    if matches!(item.kind, ImportKind::Leave) && may_leave {
         let below: Vec<_> =
             rooms::leave_subtree(state, room_id, account_id).filter(|left| left.room_id != room_id).collect();
         for left in below {
@@ -100,7 +104,7 @@ fn take_in(state: &mut State, batch: &ImportBatch, item: &ImportItem, events: &m
             imported: Some(imported),
         }
         .into(),
-        ImportKind::Leave if is_member => {
+        ImportKind::Leave if may_leave => {
             MemberLeft { room_id, seq, account_id, imported: Some(imported) }.into()
         }
         ImportKind::Join => noted(Noted::Join, None, imported),

@@ -1,7 +1,10 @@
 //! Rooms: create, join, leave, send.
 
 use imbl::{OrdMap, OrdSet};
-use roomlog_schemas::{Access, AccountId, Event, MemberJoined, MemberLeft, MessageSent, RoomCreated, RoomId, RoomKind};
+use roomlog_schemas::event::Seq;
+use roomlog_schemas::{
+    Access, AccountId, Event, MemberJoined, MemberLeft, MessageSent, RoomCreated, RoomId, RoomKind,
+};
 
 use crate::command::{Answer, Context, CreateRoom, Decision, SendMessage};
 use crate::rejection::Rejection;
@@ -11,11 +14,15 @@ use crate::state::{Member, Role, Room, State};
 pub const MAX_DEPTH: u32 = 8;
 /// Rooms below a root, all levels together: a cascade over them stays one record.
 pub const MAX_SUB_ROOMS: u32 = 1000;
+/// Of the creator's joining, which ends a room's creation.
+const CREATED_SEQ: Seq = 2;
 
 pub fn create(state: &State, command: &CreateRoom) -> Result<Decision, Rejection> {
     let room_id = command.room_id;
-    if let Some(room) = state.rooms.get(&room_id) {
-        return Ok(unchanged(room_id, room));
+    if state.rooms.contains_key(&room_id) {
+        // A repeat gets the first answer, wherever the timeline is by now.
+        let answer = Answer { room_id: Some(room_id), seq: CREATED_SEQ, ..Answer::default() };
+        return Ok(Decision::Unchanged(answer));
     }
     if command.kind != RoomKind::Group {
         return Err(Rejection::KindNotAvailable);
@@ -52,7 +59,7 @@ pub fn create(state: &State, command: &CreateRoom) -> Result<Decision, Rejection
         .into(),
         MemberJoined {
             room_id,
-            seq: 2,
+            seq: CREATED_SEQ,
             account_id: command.creator_id,
             role: Role::Owner.name().to_owned(),
             imported: None,
@@ -111,15 +118,23 @@ pub fn join(state: &State, room_id: RoomId, account_id: AccountId) -> Result<Dec
 /// Ends the membership in the room and in every room below it: one event per affected room.
 pub fn leave(state: &State, room_id: RoomId, account_id: AccountId) -> Result<Decision, Rejection> {
     let room = state.rooms.get(&room_id).ok_or(Rejection::RoomNotFound)?;
-    let Some(member) = room.members.get(&account_id) else {
-        return Ok(unchanged(room_id, room));
-    };
-    let owners = room.members.values().filter(|member| member.role == Role::Owner).count();
-    if room.parent_id.is_none() && member.role == Role::Owner && owners == 1 {
+    if !room.members.contains_key(&account_id) {
+        let answer = Answer { room_id: Some(room_id), seq: room.seq, ..Answer::default() };
+        return Ok(Decision::Unchanged(answer));
+    }
+    if is_last_owner(room, account_id) {
         return Err(Rejection::LastOwner);
     }
     let events = leave_subtree(state, room_id, account_id).map(Event::from).collect();
     Ok(Decision::Events(events))
+}
+
+/// Whether a root would have no owner without this account.
+pub fn is_last_owner(room: &Room, account_id: AccountId) -> bool {
+    let is_owner = |member: &Member| member.role == Role::Owner;
+    room.parent_id.is_none()
+        && room.members.get(&account_id).is_some_and(is_owner)
+        && room.members.values().filter(|member| is_owner(member)).count() == 1
 }
 
 pub fn leave_subtree(
@@ -167,10 +182,6 @@ pub fn send(state: &State, command: &SendMessage, context: &Context) -> Result<D
     ]))
 }
 
-fn unchanged(room_id: RoomId, room: &Room) -> Decision {
-    Decision::Unchanged(Answer { room_id: Some(room_id), seq: room.seq, ..Answer::default() })
-}
-
 pub fn apply(state: &mut State, event: &Event) {
     if let Event::RoomCreated(created) = event {
         insert(state, created);
@@ -194,10 +205,15 @@ pub fn apply(state: &mut State, event: &Event) {
     }
 }
 
+/// A room comes once and below a room that is there: so there are no cycles, whatever the events.
 fn insert(state: &mut State, created: &RoomCreated) {
-    let parent = created.parent_id.and_then(|id| state.rooms.get(&id));
+    if state.rooms.contains_key(&created.room_id) {
+        return;
+    }
+    let parent_id = created.parent_id.filter(|id| state.rooms.contains_key(id));
+    let parent = parent_id.and_then(|id| state.rooms.get(&id));
     let (root_id, depth) = parent.map_or((created.room_id, 0), |parent| (parent.root_id, parent.depth + 1));
-    if let Some(parent) = created.parent_id.and_then(|id| state.rooms.get_mut(&id)) {
+    if let Some(parent) = parent_id.and_then(|id| state.rooms.get_mut(&id)) {
         parent.children.insert(created.room_id);
         if let Some(root) = state.rooms.get_mut(&root_id) {
             root.sub_rooms += 1;
@@ -207,7 +223,7 @@ fn insert(state: &mut State, created: &RoomCreated) {
         created.room_id,
         Room {
             root_id,
-            parent_id: created.parent_id,
+            parent_id,
             depth,
             kind: created.kind,
             access: created.access,

@@ -106,7 +106,9 @@ impl RecentMessages {
     }
 
     pub fn push(&mut self, message: MessageId, room: RoomId) {
-        self.rooms.insert(message, room);
+        if self.rooms.insert(message, room).is_some() {
+            return;
+        }
         self.order.push_back(message);
         if self.order.len() > RECENT_MESSAGES
             && let Some(oldest) = self.order.pop_front()

@@ -49,11 +49,7 @@ impl Visibility {
     }
 
     fn rule_at(&self, seq: Seq) -> History {
-        self.rules
-            .iter()
-            .rev()
-            .find(|rule| rule.from <= seq)
-            .map_or(History::FromJoin, |rule| rule.rule)
+        self.rules.iter().rev().find(|rule| rule.from <= seq).map_or(History::FromJoin, |rule| rule.rule)
     }
 }
 
@@ -86,7 +82,10 @@ mod tests {
 
     #[test]
     fn the_rule_in_force_at_the_event_counts_not_todays() {
-        let v = visibility(&[(9, None)], &[(1, History::FromJoin), (4, History::FromBeginning), (6, History::FromJoin)]);
+        let v = visibility(
+            &[(9, None)],
+            &[(1, History::FromJoin), (4, History::FromBeginning), (6, History::FromJoin)],
+        );
         assert_eq!(seen(&v, 9), [4, 5, 9]);
     }
 

@@ -20,9 +20,7 @@ fn a_registered_account_belongs_to_somebody() {
 
 #[test]
 fn accounts_are_imported_without_name_and_e_mail() {
-    given_nothing()
-        .when(import_accounts([ANNA, BEN]))
-        .then([account_imported(ANNA), account_imported(BEN)]);
+    given_nothing().when(import_accounts([ANNA, BEN])).then([account_imported(ANNA), account_imported(BEN)]);
 }
 
 #[test]

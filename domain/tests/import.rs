@@ -179,9 +179,7 @@ fn a_reply_to_a_later_message_or_to_itself_is_unknown() {
     let later = [replied(1, ANNA, REPLY, HELLO), wrote(2, ANNA, HELLO)];
     let itself = [replied(1, ANNA, REPLY, REPLY), wrote(2, ANNA, HELLO)];
     for items in [later, itself] {
-        given([root_created(ROOT, ANNA)])
-            .when(import(ROOT, items))
-            .then_rejected(Rejection::ReplyNotFound);
+        given([root_created(ROOT, ANNA)]).when(import(ROOT, items)).then_rejected(Rejection::ReplyNotFound);
     }
 }
 

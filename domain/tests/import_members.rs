@@ -10,13 +10,13 @@ fn three_levels() -> Given {
 
 #[test]
 fn an_author_becomes_a_member_before_the_message() {
-    given([root_created(ROOT, ANNA)])
-        .when(import(ROOT, [wrote(1, BEN, HELLO), wrote(2, BEN, REPLY)]))
-        .then([
+    given([root_created(ROOT, ANNA)]).when(import(ROOT, [wrote(1, BEN, HELLO), wrote(2, BEN, REPLY)])).then(
+        [
             joined(ROOT, 3, BEN),
             taken_in(1, sent(ROOT, 4, BEN, HELLO)),
             taken_in(2, sent(ROOT, 5, BEN, REPLY)),
-        ]);
+        ],
+    );
 }
 
 #[test]
@@ -66,9 +66,13 @@ fn who_comes_becomes_a_member_here_and_above() {
 
 #[test]
 fn a_member_that_comes_is_noted() {
-    given([root_created(ROOT, ANNA)])
-        .when(import(ROOT, [came(1, ANNA)]))
-        .then([noted(ROOT, 3, ANNA, Noted::Join, 1)]);
+    given([root_created(ROOT, ANNA)]).when(import(ROOT, [came(1, ANNA)])).then([noted(
+        ROOT,
+        3,
+        ANNA,
+        Noted::Join,
+        1,
+    )]);
 }
 
 #[test]

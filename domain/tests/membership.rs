@@ -19,9 +19,7 @@ fn nobody_joins_an_unknown_room() {
 #[test]
 fn nobody_just_joins_a_closed_root() {
     for (access, rejection) in OTHERWISE_CLOSED {
-        given([with_access(access, root_created(ROOT, ANNA))])
-            .when(join(ROOT, BEN))
-            .then_rejected(rejection);
+        given([with_access(access, root_created(ROOT, ANNA))]).when(join(ROOT, BEN)).then_rejected(rejection);
     }
 }
 
@@ -150,13 +148,18 @@ fn leaving_does_not_reach_another_root() {
 
 #[test]
 fn coming_back_restores_no_membership_below() {
-    given([root_created(ROOT, ANNA), sub_created(SUB, ROOT, ANNA), joined(ROOT, 3, BEN), joined(SUB, 3, BEN)])
-        .when(leave(ROOT, BEN))
-        .then([left(ROOT, 4, BEN), left(SUB, 4, BEN)])
-        .when(join(ROOT, BEN))
-        .then([joined(ROOT, 5, BEN)])
-        .when(send(SUB, BEN, HELLO))
-        .then_rejected(Rejection::NotAMember);
+    given([
+        root_created(ROOT, ANNA),
+        sub_created(SUB, ROOT, ANNA),
+        joined(ROOT, 3, BEN),
+        joined(SUB, 3, BEN),
+    ])
+    .when(leave(ROOT, BEN))
+    .then([left(ROOT, 4, BEN), left(SUB, 4, BEN)])
+    .when(join(ROOT, BEN))
+    .then([joined(ROOT, 5, BEN)])
+    .when(send(SUB, BEN, HELLO))
+    .then_rejected(Rejection::NotAMember);
 }
 
 #[test]

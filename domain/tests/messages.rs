@@ -34,9 +34,7 @@ fn each_room_counts_its_own_timeline() {
 
 #[test]
 fn nobody_sends_to_an_unknown_room() {
-    given([root_created(ROOT, ANNA)])
-        .when(send(UNKNOWN, ANNA, HELLO))
-        .then_rejected(Rejection::RoomNotFound);
+    given([root_created(ROOT, ANNA)]).when(send(UNKNOWN, ANNA, HELLO)).then_rejected(Rejection::RoomNotFound);
 }
 
 #[test]

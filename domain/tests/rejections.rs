@@ -34,9 +34,7 @@ fn example(rejection: Rejection) -> (Given, Command) {
         Rejection::ReplyNotFound => (root(), reply(ROOT, ANNA, REPLY, HELLO)),
         Rejection::AccountNotFound => (given([registered(ANNA)]), claim(BEN)),
         Rejection::AlreadyClaimed => (given([registered(ANNA)]), claim(ANNA)),
-        Rejection::ImportOutOfOrder => {
-            (root(), import(ROOT, [wrote(2, ANNA, HELLO), wrote(1, ANNA, REPLY)]))
-        }
+        Rejection::ImportOutOfOrder => (root(), import(ROOT, [wrote(2, ANNA, HELLO), wrote(1, ANNA, REPLY)])),
     }
 }
 

@@ -126,9 +126,7 @@ fn owning_the_root_is_not_owning_the_sub_room() {
 
 #[test]
 fn who_is_no_member_hears_so_of_a_public_parent_only() {
-    given([root_created(ROOT, ANNA)])
-        .when(create_sub(SUB, ROOT, BEN))
-        .then_rejected(Rejection::NotAMember);
+    given([root_created(ROOT, ANNA)]).when(create_sub(SUB, ROOT, BEN)).then_rejected(Rejection::NotAMember);
     for access in [Access::Restricted, Access::Vip] {
         given([with_access(access, root_created(ROOT, ANNA))])
             .when(create_sub(SUB, ROOT, BEN))
@@ -202,4 +200,23 @@ fn importing_a_room_again_is_a_repeat() {
         .then_accepted()
         .when(import_sub(SUB, ROOT, BEN))
         .then_unchanged(answer(SUB, 2));
+}
+
+/// No decision makes such events; the state stays a forest all the same.
+#[test]
+fn a_room_comes_once_and_never_below_itself() {
+    let events = [
+        sub_created(SIDE, SIDE, ANNA),
+        sub_created(SUB, LEAF, ANNA),
+        sub_created(LEAF, SUB, ANNA),
+        sub_created(SUB, LEAF, ANNA),
+    ];
+    let mut state = State::default();
+    for event in events.iter().flatten() {
+        state.apply(event);
+    }
+    assert_eq!(state.subtree(SIDE), [SIDE]);
+    assert_eq!(state.subtree(SUB), [SUB, LEAF]);
+    assert_eq!(state.ancestors(&state.rooms[&LEAF]), [SUB]);
+    assert_eq!(state.rooms[&SUB].sub_rooms, 1);
 }

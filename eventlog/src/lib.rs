@@ -7,6 +7,7 @@
 //! Errors: a backend returns [`LogError`]; reading accepted records returns [`ReadError`].
 
 pub mod chain;
+mod cold;
 pub mod cursor;
 pub mod follow;
 pub mod frame;
@@ -28,6 +29,7 @@ pub use chain::{Chain, Head, LogIdentity, SkipReason, Verdict};
 pub use cursor::Cursor;
 pub use follow::{Accepted, Command, Content, FollowError, Follower, Outcome};
 pub use frame::{Claim, ClaimId, Frame, FrameError, Kind};
+pub use kafka::{KafkaConfig, KafkaLog};
 pub use partition::{PartitionCounts, Topic, TopicPartition};
 pub use port::{Appended, EventLog, LogError, LogReader, LogRecord, NewRecord};
 pub use reader::{AcceptedReader, ReadError, discover_identity, ensure_identity};

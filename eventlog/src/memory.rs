@@ -7,11 +7,12 @@ use async_trait::async_trait;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use crate::cold::ColdSource;
 use crate::limit::check_record;
 use crate::partition::{PartitionCounts, TopicPartition};
 use crate::per_partition::PerPartition;
 use crate::port::{Appended, EventLog, LogError, LogReader, LogRecord, NewRecord};
-use crate::tail::{ColdReader, Tail, TailReader};
+use crate::tail::{Tail, TailReader};
 
 /// Every append is durable at once; nothing outlives the process. The time of an append is its
 /// offset, so that tests see the same one each time.
@@ -90,18 +91,19 @@ impl EventLog for MemoryLog {
         if from > end {
             return Err(LogError::beyond_the_end(partition, from, end));
         }
-        Ok(Box::new(TailReader::new(tail.clone(), Nothing, from)))
+        Ok(Box::new(TailReader::new(tail.clone(), Arc::new(Nothing), partition, from)))
     }
 }
 
 /// The ring has everything from offset 0 on.
 struct Nothing;
 
-#[async_trait]
-impl ColdReader for Nothing {
-    async fn read(&mut self, _from: u64) -> Result<Vec<LogRecord>, LogError> {
-        Ok(Vec::new())
+impl ColdSource for Nothing {
+    fn read(
+        self: Arc<Self>,
+        _: TopicPartition,
+        _: u64,
+    ) -> BoxFuture<'static, Result<Vec<LogRecord>, LogError>> {
+        async { Ok(Vec::new()) }.boxed()
     }
-
-    fn rest(&mut self) {}
 }

@@ -20,17 +20,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
+use crate::cold::{BATCH_BYTES, ColdSource, ReadAhead, size_of};
+use crate::partition::TopicPartition;
 use crate::port::{LogError, LogReader, LogRecord};
 
 /// Most bytes that the ring of one partition keeps. Enough for a reader that stalls for a second at
 /// 10,000 records/s of 400 bytes; 64 busy partitions then still take no more than 256 MiB.
 pub(crate) const RING_BYTES: usize = 4 * 1024 * 1024;
-
-/// Most bytes that one `next` gives, so that what a reader holds at a time is bounded.
-pub(crate) const BATCH_BYTES: usize = 1024 * 1024;
-
-/// What a record takes beside its value: its entry in the ring and the allocation's head.
-const RECORD_OVERHEAD: usize = 80;
 
 /// How long to wait before the cold path is asked again after it gave nothing. A push to the ring
 /// ends the wait at once; this only bounds it where the backend lags behind the ring.
@@ -146,32 +142,18 @@ impl Ring {
     }
 }
 
-fn size_of(record: &LogRecord) -> usize {
-    record.value.len() + RECORD_OVERHEAD
-}
-
-/// Reads records from the backend itself, for readers that stand before the ring.
-#[async_trait]
-pub(crate) trait ColdReader: Send {
-    /// Records in order, the first of them the first at or after `from`, and all of those in
-    /// between; empty if there is none for now. Cancel-safe.
-    async fn read(&mut self, from: u64) -> Result<Vec<LogRecord>, LogError>;
-
-    /// The reader has met the ring: gives back what the cold path holds.
-    fn rest(&mut self);
-}
-
 /// One reader's position in a partition.
-pub(crate) struct TailReader<C> {
+pub(crate) struct TailReader {
     tail: Arc<Tail>,
     changes: watch::Receiver<()>,
-    cold: C,
+    cold: ReadAhead,
     next: u64,
 }
 
-impl<C: ColdReader> TailReader<C> {
-    pub fn new(tail: Arc<Tail>, cold: C, from: u64) -> Self {
+impl TailReader {
+    pub fn new(tail: Arc<Tail>, source: Arc<dyn ColdSource>, partition: TopicPartition, from: u64) -> Self {
         let changes = tail.changes.subscribe();
+        let cold = ReadAhead::new(source, partition);
         Self { tail, changes, cold, next: from }
     }
 
@@ -186,7 +168,7 @@ impl<C: ColdReader> TailReader<C> {
 }
 
 #[async_trait]
-impl<C: ColdReader> LogReader for TailReader<C> {
+impl LogReader for TailReader {
     async fn next(&mut self) -> Result<Vec<LogRecord>, LogError> {
         loop {
             // Before the ring is looked at, so that a push in between is noticed below.

@@ -1,21 +1,27 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::time::timeout;
 
 use super::*;
 
+const ROOMS_0: TopicPartition = TopicPartition::rooms(0);
+
 /// Stands for a backend that holds these records.
-struct Stored(Arc<Mutex<Vec<LogRecord>>>);
+struct Stored(Mutex<Vec<LogRecord>>);
 
-#[async_trait]
-impl ColdReader for Stored {
-    async fn read(&mut self, from: u64) -> Result<Vec<LogRecord>, LogError> {
+impl ColdSource for Stored {
+    fn read(
+        self: Arc<Self>,
+        _: TopicPartition,
+        from: u64,
+    ) -> BoxFuture<'static, Result<Vec<LogRecord>, LogError>> {
         let stored = self.0.lock().unwrap();
-        Ok(stored.iter().filter(|record| record.offset >= from).take(2).cloned().collect())
+        let some = stored.iter().filter(|record| record.offset >= from).take(2).cloned().collect();
+        async move { Ok(some) }.boxed()
     }
-
-    fn rest(&mut self) {}
 }
 
 fn record(offset: u64) -> LogRecord {
@@ -27,12 +33,12 @@ fn tail(next: u64, count: usize) -> Arc<Tail> {
     Tail::with_capacity(next, count * size_of(&record(0)))
 }
 
-fn reader(tail: &Arc<Tail>, stored: impl IntoIterator<Item = u64>, from: u64) -> TailReader<Stored> {
+fn reader(tail: &Arc<Tail>, stored: impl IntoIterator<Item = u64>, from: u64) -> TailReader {
     let stored = stored.into_iter().map(record).collect();
-    TailReader::new(tail.clone(), Stored(Arc::new(Mutex::new(stored))), from)
+    TailReader::new(tail.clone(), Arc::new(Stored(Mutex::new(stored))), ROOMS_0, from)
 }
 
-async fn offsets(reader: &mut TailReader<Stored>, until: u64) -> Vec<u64> {
+async fn offsets(reader: &mut TailReader, until: u64) -> Vec<u64> {
     let mut seen = Vec::new();
     while seen.last().is_none_or(|last| last + 1 < until) {
         let records = timeout(Duration::from_secs(5), reader.next()).await.unwrap().unwrap();
@@ -72,11 +78,10 @@ async fn gaps_of_offsets_are_passed_over_in_the_ring_on_the_cold_path_and_betwee
 #[tokio::test]
 async fn a_reader_before_a_gap_that_ends_at_an_empty_ring_waits_for_the_next_record() {
     let tail = tail(6, 10);
-    let stored = Stored(Arc::new(Mutex::new(vec![record(4)])));
-    let shared = stored.0.clone();
-    let mut reader = TailReader::new(tail.clone(), stored, 5);
+    let stored = Arc::new(Stored(Mutex::new(vec![record(4)])));
+    let mut reader = TailReader::new(tail.clone(), stored.clone(), ROOMS_0, 5);
     assert!(timeout(Duration::from_millis(20), reader.next()).await.is_err(), "there is nothing to read");
-    shared.lock().unwrap().push(record(6));
+    stored.0.lock().unwrap().push(record(6));
     tail.push([record(6)]);
     assert_eq!(offsets(&mut reader, 7).await, [6]);
 }

@@ -2,9 +2,11 @@
 
 mod backends;
 
+use backends::kafka::Kafka;
 use backends::memory::Memory;
 use backends::sqlite::Sqlite;
 use roomlog_eventlog::event_log_conformance;
 
 event_log_conformance!(memory, Some(Memory::new()));
 event_log_conformance!(sqlite, Some(Sqlite::new()));
+event_log_conformance!(kafka, Kafka::new());

@@ -34,7 +34,10 @@ impl Pipeline {
         let mut retry = self.retry();
         loop {
             match Batches::open(&self.log, cursor, self.options.bounds()).await {
-                Ok(batches) => return Ok(retry.succeeded(batches)),
+                Ok(batches) => {
+                    retry.succeeded();
+                    return Ok(batches);
+                }
                 Err(error) => retry.pause(error.into()).await?,
             }
         }
@@ -44,7 +47,10 @@ impl Pipeline {
         let mut retry = self.retry();
         loop {
             match batches.next().await {
-                Ok(batch) => return Ok(retry.succeeded(batch)),
+                Ok(batch) => {
+                    retry.succeeded();
+                    return Ok(batch);
+                }
                 Err(error) => retry.pause(error.into()).await?,
             }
         }
@@ -62,7 +68,8 @@ impl Pipeline {
                         .record(started.elapsed());
                     metrics::counter!("roomlog_projection_records_total", &labels)
                         .increment(batch.records.len() as u64);
-                    return Ok(retry.succeeded(()));
+                    retry.succeeded();
+                    return Ok(());
                 }
                 Err(error) => error,
             };
@@ -71,7 +78,8 @@ impl Pipeline {
                 && is_cursor_moved(&error)
                 && self.stored_cursor().await?.as_ref() == Some(&batch.cursor)
             {
-                return Ok(retry.succeeded(()));
+                retry.succeeded();
+                return Ok(());
             }
             let (from, next) = (batch.from, batch.cursor.next_offset);
             retry.pause(Error::Project { from, next, source: error }).await?;
@@ -82,7 +90,10 @@ impl Pipeline {
         let mut retry = self.retry();
         loop {
             match self.projector.cursor(self.partition).await {
-                Ok(cursor) => return Ok(retry.succeeded(cursor)),
+                Ok(cursor) => {
+                    retry.succeeded();
+                    return Ok(cursor);
+                }
                 Err(error) => retry.pause(error.into()).await?,
             }
         }
@@ -133,7 +144,8 @@ impl Retry<'_> {
         Ok(())
     }
 
-    fn succeeded<T>(&self, value: T) -> T {
+    /// Tells that the waiting is over, if there was any.
+    fn succeeded(&self) {
         if self.has_failed() {
             let Pipeline { projector, partition, status, .. } = self.pipeline;
             let (projection, failures) = (projector.projection().name(), self.backoff.failures());
@@ -142,6 +154,5 @@ impl Retry<'_> {
                 status.resumed();
             }
         }
-        value
     }
 }

@@ -1,6 +1,6 @@
 //! Where each projection stands, for the process that runs them.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use roomlog_eventlog::TopicPartition;
 use roomlog_stores::progress::Projection;
@@ -55,9 +55,12 @@ impl Handle {
     }
 
     /// Whether every projection has begun to read and none has stopped. While a store or the log is
-    /// away this stays true: reads go on.
+    /// away after that, this stays true: reads go on.
     pub fn is_ready(&self) -> bool {
-        self.cells.iter().all(|cell| matches!(cell.status().state, State::Running | State::Retrying { .. }))
+        self.cells.iter().all(|cell| {
+            let inner = cell.lock();
+            inner.has_started && !matches!(inner.state, State::Stopped { .. })
+        })
     }
 
     pub(crate) fn cells(&self) -> &[Arc<Cell>] {
@@ -81,40 +84,52 @@ impl Handle {
     }
 }
 
-/// One projection in one partition: its status and the metrics that repeat it.
+/// One projection in one partition: its status, and the metrics that repeat it.
 pub(crate) struct Cell {
     pub projection: Projection,
     pub partition: TopicPartition,
-    inner: Mutex<(u64, State)>,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    next_offset: u64,
+    state: State,
+    has_started: bool,
 }
 
 impl Cell {
     pub fn new(projection: Projection, partition: TopicPartition) -> Self {
-        Self { projection, partition, inner: Mutex::new((0, State::Starting)) }
+        let inner = Inner { next_offset: 0, state: State::Starting, has_started: false };
+        Self { projection, partition, inner: Mutex::new(inner) }
     }
 
     pub fn status(&self) -> PartitionStatus {
-        let (next_offset, state) = self.inner.lock().expect("no holder panics").clone();
-        PartitionStatus { projection: self.projection, partition: self.partition, next_offset, state }
+        let Inner { next_offset, ref state, .. } = *self.lock();
+        PartitionStatus {
+            projection: self.projection,
+            partition: self.partition,
+            next_offset,
+            state: state.clone(),
+        }
     }
 
     /// Everything below is stored.
     pub fn reached(&self, next_offset: u64) {
-        *self.inner.lock().expect("no holder panics") = (next_offset, State::Running);
+        *self.lock() = Inner { next_offset, state: State::Running, has_started: true };
         self.gauge("roomlog_projection_position").set(next_offset as f64);
         self.gauge("roomlog_projection_stopped").set(0.0);
     }
 
     pub fn retrying(&self, error: &Error) {
-        self.set(State::Retrying { error: error.chain() });
+        self.lock().state = State::Retrying { error: error.chain() };
     }
 
     pub fn resumed(&self) {
-        self.set(State::Running);
+        self.lock().state = State::Running;
     }
 
     pub fn stopped(&self, error: &Error) {
-        self.set(State::Stopped { error: error.chain() });
+        self.lock().state = State::Stopped { error: error.chain() };
         self.gauge("roomlog_projection_stopped").set(1.0);
         tracing::error!(
             projection = self.projection.name(),
@@ -130,7 +145,7 @@ impl Cell {
         metrics::gauge!(name, "projection" => self.projection.name(), "partition" => self.partition.to_string())
     }
 
-    fn set(&self, state: State) {
-        self.inner.lock().expect("no holder panics").1 = state;
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect("no holder panics")
     }
 }

@@ -53,7 +53,7 @@ pub struct AccountNotFound(#[to_schema] Problem);
     tag = crate::ROLE,
     params(PositionParams),
     responses((status = 200, description = "The account.", body = AccountView), QueryProblems, AccountNotFound),
-    security(("bearer" = []))
+    security(("access_token" = []))
 )]
 pub(crate) async fn get_own_account(
     State(api): State<QueryApi>,
@@ -71,9 +71,9 @@ pub(crate) async fn get_own_account(
     get,
     path = "/v1/accounts/{account_id}",
     tag = crate::ROLE,
-    params(PositionParams),
+    params(AccountPath, PositionParams),
     responses((status = 200, description = "The account.", body = AccountView), QueryProblems, AccountNotFound),
-    security(("bearer" = []))
+    security(("access_token" = []))
 )]
 pub(crate) async fn get_account(
     State(api): State<QueryApi>,

@@ -40,7 +40,7 @@ pub struct SeqRange {
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EventPage {
-    /// In rising seq; a hidden range counts as one item.
+    /// In rising seq; a hidden range counts as one item. A `gap` may come on top of the limit.
     items: Vec<TimelineItem>,
     /// Whether the timeline goes on after this page now.
     has_more: bool,
@@ -57,9 +57,9 @@ pub struct EventPage {
     get,
     path = "/v1/rooms/{room_id}/events",
     tag = crate::ROLE,
-    params(PositionParams),
+    params(RoomPath, EventsParams, PositionParams),
     responses((status = 200, description = "A page of events.", body = EventPage), QueryProblems, RoomNotFound),
-    security(("bearer" = []))
+    security(("access_token" = []))
 )]
 pub(crate) async fn list_events(
     State(api): State<QueryApi>,
@@ -68,7 +68,7 @@ pub(crate) async fn list_events(
     Query(params): Query<EventsParams>,
     positions: MinPositions,
 ) -> Result<Json<EventPage>, Problem> {
-    let (limit, from) = (params.limit(&api.limits)?, params.from_seq()?);
+    let (limit, from) = (params.limit(&api.limits)?, params.first_seq()?);
     positions.rooms(&api.progress, &*api.rooms).await?;
     let view = View::of(&api, room_id, caller.account_id).await?;
     let (parts, next) = read_timeline(&api, room_id, &view, from, limit).await?;
@@ -76,12 +76,12 @@ pub(crate) async fn list_events(
 }
 
 enum Part {
-    Event(StoredEvent, Event),
+    Event { seq: Seq, record_time_ms: i64, event: Box<Event> },
     Hidden(SeqRange),
     Gap(SeqRange),
 }
 
-/// About `limit` parts from `from` on, and the seq after the last of them.
+/// At most `limit` parts from `from` on, not counting gaps, and the seq after the last of them.
 async fn read_timeline(
     api: &QueryApi,
     room: RoomId,
@@ -91,27 +91,26 @@ async fn read_timeline(
 ) -> Result<(Vec<Part>, Seq), Problem> {
     let mut parts = Vec::new();
     let mut next = from;
-    let mut reads = 0;
-    for range in view.ranges().into_iter().filter(|range| *range.end() >= from) {
+    let ranges = view.ranges().into_iter().filter(|range| *range.end() >= from);
+    for (reads, range) in ranges.enumerate() {
         if next < *range.start() && parts.len() < limit {
             parts.push(Part::Hidden(SeqRange { from: next, to: range.start() - 1 }));
             next = *range.start();
         }
-        if parts.len() == limit || reads == api.limits.max_reads {
+        if parts.len() >= limit || reads == api.limits.max_reads {
             return Ok((parts, next));
         }
-        reads += 1;
         let wanted = (limit - parts.len())
             .min(usize::try_from(range.end() - next).unwrap_or(usize::MAX).saturating_add(1));
         let stored = api.rooms.events(room, next, wanted).await?;
-        let is_all = stored.len() < wanted;
-        for event in stored.into_iter().filter(|event| range.contains(&event.seq)) {
-            if next < event.seq {
-                parts.push(Part::Gap(SeqRange { from: next, to: event.seq - 1 }));
+        let is_all = stored.len() < wanted || stored.last().is_some_and(|event| event.seq >= *range.end());
+        for row in stored.iter().filter(|row| range.contains(&row.seq)) {
+            if next < row.seq {
+                parts.push(Part::Gap(SeqRange { from: next, to: row.seq - 1 }));
             }
-            next = event.seq + 1;
-            let decoded = decode(&event)?;
-            parts.push(Part::Event(event, decoded));
+            next = row.seq + 1;
+            let event = Box::new(decode(row)?);
+            parts.push(Part::Event { seq: row.seq, record_time_ms: row.record_time_ms, event });
         }
         // A hole in the store itself: said, never skipped.
         if is_all && next <= *range.end() {
@@ -141,7 +140,7 @@ async fn open(api: &QueryApi, parts: Vec<Part>) -> Result<Vec<TimelineItem>, Pro
         items.push(match part {
             Part::Hidden(hidden) => TimelineItem::Hidden { hidden },
             Part::Gap(gap) => TimelineItem::Gap { gap },
-            Part::Event(StoredEvent { seq, record_time_ms, .. }, event) => {
+            Part::Event { seq, record_time_ms, event } => {
                 match open_event(&api.sealer, &event, record_time_ms).await? {
                     Some(event) => TimelineItem::Event { seq, event },
                     None => TimelineItem::Gap { gap: SeqRange { from: seq, to: seq } },
@@ -157,7 +156,7 @@ async fn load_keys(api: &QueryApi, parts: &[Part]) -> Result<(), Problem> {
     let owners: Vec<_> = parts
         .iter()
         .filter_map(|part| match part {
-            Part::Event(_, event) => match content_of(event) {
+            Part::Event { event, .. } => match content_of(event) {
                 ContentOf::Message(author, room) => Some((author, room)),
                 ContentOf::Room(_) | ContentOf::Nothing => None,
             },

@@ -7,6 +7,8 @@
 //!
 //! Errors: a handler returns [`Problem`](roomlog_web::Problem).
 
+#![allow(clippy::result_large_err, reason = "a problem is made once a request, and only when it fails")]
+
 mod access;
 mod accounts;
 mod events;
@@ -72,6 +74,15 @@ struct Api;
 
 /// Every query, with its description.
 pub fn router(api: QueryApi) -> OpenApiRouter {
+    operations().with_state(api)
+}
+
+/// The descriptions alone, for a document made without starting anything.
+pub fn description() -> OpenApiRouter {
+    OpenApiRouter::with_openapi(operations().into_openapi())
+}
+
+fn operations() -> OpenApiRouter<QueryApi> {
     OpenApiRouter::with_openapi(Api::openapi())
         .routes(routes!(rooms::list_rooms))
         .routes(routes!(rooms::get_room))
@@ -81,5 +92,4 @@ pub fn router(api: QueryApi) -> OpenApiRouter {
         .routes(routes!(events::list_events))
         .routes(routes!(accounts::get_own_account))
         .routes(routes!(accounts::get_account))
-        .with_state(api)
 }

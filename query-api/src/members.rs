@@ -60,9 +60,9 @@ pub struct MemberPage {
     get,
     path = "/v1/rooms/{room_id}/members",
     tag = crate::ROLE,
-    params(PositionParams),
+    params(RoomPath, ListParams, PositionParams),
     responses((status = 200, description = "A page of members.", body = MemberPage), QueryProblems, RoomNotFound),
-    security(("bearer" = []))
+    security(("access_token" = []))
 )]
 pub(crate) async fn list_members(
     State(api): State<QueryApi>,

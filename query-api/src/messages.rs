@@ -36,9 +36,9 @@ pub struct MessagePage {
     get,
     path = "/v1/rooms/{room_id}/messages",
     tag = crate::ROLE,
-    params(PositionParams),
+    params(RoomPath, MessagesParams, PositionParams),
     responses((status = 200, description = "A page of messages.", body = MessagePage), QueryProblems, RoomNotFound),
-    security(("bearer" = []))
+    security(("access_token" = []))
 )]
 pub(crate) async fn list_messages(
     State(api): State<QueryApi>,
@@ -73,9 +73,9 @@ pub struct MessageNotFound(#[to_schema] Problem);
     get,
     path = "/v1/rooms/{room_id}/messages/{message_id}",
     tag = crate::ROLE,
-    params(PositionParams),
+    params(MessagePath, PositionParams),
     responses((status = 200, description = "The message.", body = MessageView), QueryProblems, MessageNotFound),
-    security(("bearer" = []))
+    security(("access_token" = []))
 )]
 pub(crate) async fn get_message(
     State(api): State<QueryApi>,

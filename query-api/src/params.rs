@@ -12,12 +12,14 @@ use utoipa::IntoParams;
 use crate::Limits;
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
 pub struct RoomPath {
     #[param(value_type = Uuid)]
     pub room_id: RoomId,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
 pub struct MessagePath {
     #[param(value_type = Uuid)]
     pub room_id: RoomId,
@@ -26,6 +28,7 @@ pub struct MessagePath {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
 pub struct AccountPath {
     #[param(value_type = Uuid)]
     pub account_id: AccountId,
@@ -43,6 +46,7 @@ pub struct PositionParams {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ListParams {
     /// `next_cursor` of the page before.
     cursor: Option<String>,
@@ -63,6 +67,7 @@ impl ListParams {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct MessagesParams {
     /// The newest messages below this seq. Not together with `after_seq`; without either the newest
     /// of all.
@@ -99,6 +104,7 @@ impl MessagesParams {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct EventsParams {
     /// The first seq wanted; 1 if absent.
     #[param(value_type = Option<u64>)]
@@ -113,7 +119,7 @@ impl EventsParams {
         limit(self.limit.as_deref(), limits)
     }
 
-    pub fn from_seq(&self) -> Result<Seq, Problem> {
+    pub fn first_seq(&self) -> Result<Seq, Problem> {
         Ok(parse("from_seq", self.from_seq.as_deref())?.unwrap_or(1).max(1))
     }
 }

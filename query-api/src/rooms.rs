@@ -76,9 +76,9 @@ pub struct RoomPage {
     get,
     path = "/v1/rooms",
     tag = crate::ROLE,
-    params(PositionParams),
+    params(ListParams, PositionParams),
     responses((status = 200, description = "A page of rooms.", body = RoomPage), QueryProblems),
-    security(("bearer" = []))
+    security(("access_token" = []))
 )]
 pub(crate) async fn list_rooms(
     State(api): State<QueryApi>,
@@ -100,9 +100,9 @@ pub(crate) async fn list_rooms(
     get,
     path = "/v1/rooms/{room_id}",
     tag = crate::ROLE,
-    params(PositionParams),
+    params(RoomPath, PositionParams),
     responses((status = 200, description = "The room.", body = RoomView), QueryProblems, RoomNotFound),
-    security(("bearer" = []))
+    security(("access_token" = []))
 )]
 pub(crate) async fn get_room(
     State(api): State<QueryApi>,

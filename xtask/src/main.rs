@@ -1,5 +1,6 @@
 //! What a person or CI does with this workspace, one command each: `cargo xtask <task>`.
 
+mod bench;
 mod cluster;
 mod test;
 mod wait;
@@ -24,6 +25,17 @@ enum Task {
     Cluster(cluster::cli::Command),
     /// Check the formatting, the lints and the documents, and run every test
     Test(test::Options),
+    /// Measure one Roomlog under load, beside what this machine gives without it
+    Bench(bench::Options),
+    /// A benchmark's load, in a process of its own
+    #[command(hide = true)]
+    Load {
+        /// As JSON
+        plan: bench::load::Plan,
+    },
+    /// A benchmark's comparison, in a process of its own
+    #[command(subcommand, hide = true)]
+    Floor(bench::floors::Command),
 }
 
 fn main() -> ExitCode {
@@ -38,5 +50,8 @@ fn run(task: Task) -> Result<ExitCode> {
     match task {
         Task::Cluster(command) => cluster::cli::run(command),
         Task::Test(options) => test::run(&options),
+        Task::Bench(options) => bench::run(&options),
+        Task::Load { plan } => bench::load::run(&plan),
+        Task::Floor(command) => bench::floors::run(command),
     }
 }

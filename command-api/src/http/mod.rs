@@ -35,7 +35,12 @@ impl FromRef<CommandApi> for Auth {
     }
 }
 
+/// Every command, with its description.
 pub fn router(api: CommandApi) -> OpenApiRouter {
+    operations().with_state(api)
+}
+
+fn operations() -> OpenApiRouter<CommandApi> {
     OpenApiRouter::new()
         .routes(routes!(accounts::register))
         .routes(routes!(accounts::claim))
@@ -52,5 +57,10 @@ pub fn router(api: CommandApi) -> OpenApiRouter {
                 .routes(routes!(imports::claim_code))
                 .layer(DefaultBodyLimit::max(MAX_IMPORT_BODY)),
         )
-        .with_state(api)
+}
+
+/// The operations alone, for the document.
+pub fn description() -> OpenApiRouter {
+    let (_, document) = operations().split_for_parts();
+    OpenApiRouter::with_openapi(document)
 }

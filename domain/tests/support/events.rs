@@ -1,7 +1,8 @@
 //! Events, short enough for a history to be read.
 
 use roomlog_schemas::{
-    AccountClaimed, AccountRegistered, ImportNoted, Imported, MemberJoined, MemberLeft, MessageSent, RoomCreated,
+    AccountClaimed, AccountRegistered, ImportNoted, Imported, MemberJoined, MemberLeft, MessageSent,
+    RoomCreated,
 };
 
 use super::*;

@@ -5,13 +5,15 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use roomlog_schemas::{
-    AccountClaimed, AccountRegistered, ImportNoted, Imported, MemberJoined, MemberLeft, MessageSent, RoomCreated,
+    AccountClaimed, AccountRegistered, ImportNoted, Imported, MemberJoined, MemberLeft, MessageSent,
+    RoomCreated,
 };
 
 use super::*;
 
-const ACCOUNTS: u128 = 4;
-const ROOMS: u128 = 7;
+const ACCOUNTS: u128 = 3;
+const FIRST_ROOMS: [u128; 4] = [0, 1, 2, 3];
+const ROOMS: u128 = 8;
 const MESSAGES: u128 = 12;
 const POSITIONS: u64 = 30;
 
@@ -20,7 +22,7 @@ pub fn account() -> impl Strategy<Value = AccountId> {
 }
 
 pub fn room() -> impl Strategy<Value = RoomId> {
-    (0..ROOMS).prop_map(RoomId::from_u128)
+    prop_oneof![5 => select(FIRST_ROOMS.to_vec()), 1 => 0..ROOMS].prop_map(RoomId::from_u128)
 }
 
 pub fn message() -> impl Strategy<Value = MessageId> {
@@ -33,8 +35,21 @@ pub fn request() -> impl Strategy<Value = (Command, Context)> {
     (command(), context.prop_map(|known_messages| Context { known_messages }))
 }
 
+/// From a small tree on: without rooms, nearly every command would be refused.
 pub fn requests() -> impl Strategy<Value = Vec<(Command, Context)>> {
-    vec(request(), 0..60)
+    (account(), access(), access(), vec(request(), 0..60)).prop_map(
+        |(owner, leaf_access, other_access, requests)| {
+            let [root, sub, leaf, other_root] = FIRST_ROOMS.map(RoomId::from_u128);
+            let first = [
+                creation(root, None, owner),
+                creation(sub, Some(root), owner),
+                CreateRoom { access: leaf_access, ..creation(leaf, Some(sub), owner) },
+                CreateRoom { access: other_access, ..creation(other_root, None, owner) },
+            ];
+            let first = first.map(|creation| (Command::CreateRoom(creation), Context::default()));
+            first.into_iter().chain(requests).collect()
+        },
+    )
 }
 
 pub fn command() -> impl Strategy<Value = Command> {
@@ -55,13 +70,13 @@ pub fn command() -> impl Strategy<Value = Command> {
 fn room_creation() -> impl Strategy<Value = CreateRoom> {
     let parent = option::weighted(0.8, room());
     let source = option::weighted(0.3, Just(SOURCE.to_owned()));
-    (room(), parent, kind(), access(), history(), account(), source).prop_map(
+    (0..ROOMS, parent, kind(), access(), history(), account(), source).prop_map(
         |(room_id, parent_id, kind, access, history, creator_id, source)| CreateRoom {
             kind,
             access,
             history,
             source,
-            ..creation(room_id, parent_id, creator_id)
+            ..creation(RoomId::from_u128(room_id), parent_id, creator_id)
         },
     )
 }
@@ -71,7 +86,7 @@ fn kind() -> impl Strategy<Value = RoomKind> {
 }
 
 fn access() -> impl Strategy<Value = Access> {
-    prop_oneof![6 => Just(Access::Public), 1 => Just(Access::Restricted), 1 => Just(Access::Vip)]
+    prop_oneof![4 => Just(Access::Public), 1 => Just(Access::Restricted), 1 => Just(Access::Vip)]
 }
 
 fn history() -> impl Strategy<Value = History> {

@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use async_trait::async_trait;
 use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use rusqlite::Connection;
-use tokio::task::JoinHandle;
 
 use super::schema::{connect_reader, table, unavailable};
+use crate::cold::{BATCH_BYTES, ColdSource, size_of};
 use crate::partition::TopicPartition;
 use crate::port::{LogError, LogRecord};
-use crate::tail::{BATCH_BYTES, ColdReader};
 
 /// Connections kept open while nobody reads: as many readers as usually start at a time.
 const MOST_IDLE: usize = 8;
@@ -28,8 +28,13 @@ impl Readers {
         Self { path, idle: Mutex::default() }
     }
 
-    /// Records from the first at or after `from`, up to about [`BATCH_BYTES`]. Blocks.
-    fn read(&self, partition: TopicPartition, from: u64) -> Result<Vec<LogRecord>, LogError> {
+    /// Lets go of the connections that nobody reads with.
+    pub fn close_idle(&self) {
+        self.idle.lock().expect("nothing panics while it holds the connections").clear();
+    }
+
+    /// As [`ColdSource::read`], blocking.
+    fn scan(&self, partition: TopicPartition, from: u64) -> Result<Vec<LogRecord>, LogError> {
         let idle = self.idle.lock().expect("nothing panics while it holds the connections").pop();
         let connection = idle.map_or_else(|| connect_reader(&self.path), Ok)?;
         // After an error the connection is not kept.
@@ -52,55 +57,26 @@ fn scan(connection: &Connection, partition: TopicPartition, from: u64) -> rusqli
     while bytes < BATCH_BYTES {
         let Some(row) = rows.next()? else { break };
         let value = Bytes::copy_from_slice(row.get_ref(2)?.as_blob()?);
-        bytes += value.len() + size_of::<LogRecord>();
-        records.push(LogRecord { offset: row.get(0)?, append_time_ms: row.get(1)?, value });
+        let record = LogRecord { offset: row.get(0)?, append_time_ms: row.get(1)?, value };
+        bytes += size_of(&record);
+        records.push(record);
     }
     Ok(records)
 }
 
-/// One reader's way through the file. The next batch is read while the reader works on this one.
-pub(super) struct ColdSqlite {
-    readers: Arc<Readers>,
-    partition: TopicPartition,
-    /// Kept across a cancelled `read`.
-    ahead: Option<Ahead>,
-}
-
-struct Ahead {
-    from: u64,
-    reading: JoinHandle<Result<Vec<LogRecord>, LogError>>,
-}
-
-impl ColdSqlite {
-    pub fn new(readers: Arc<Readers>, partition: TopicPartition) -> Self {
-        Self { readers, partition, ahead: None }
-    }
-
-    fn start(&self, from: u64) -> Ahead {
-        let (readers, partition) = (self.readers.clone(), self.partition);
-        let reading = tokio::task::spawn_blocking(move || readers.read(partition, from));
-        Ahead { from, reading }
-    }
-}
-
-#[async_trait]
-impl ColdReader for ColdSqlite {
-    async fn read(&mut self, from: u64) -> Result<Vec<LogRecord>, LogError> {
-        let ahead = match self.ahead.take() {
-            Some(ahead) if ahead.from == from => ahead,
-            _ => self.start(from),
-        };
-        let read = (&mut self.ahead.insert(ahead).reading).await;
-        self.ahead = None;
-        let records =
-            read.map_err(|error| LogError::Unavailable(format!("a read was cut off: {error}")))??;
-        if let Some(last) = records.last() {
-            self.ahead = Some(self.start(last.offset + 1));
-        }
-        Ok(records)
-    }
-
-    fn rest(&mut self) {
-        self.ahead = None;
+impl ColdSource for Readers {
+    fn read(
+        self: Arc<Self>,
+        partition: TopicPartition,
+        from: u64,
+    ) -> BoxFuture<'static, Result<Vec<LogRecord>, LogError>> {
+        let reading = tokio::task::spawn_blocking(move || self.scan(partition, from));
+        reading
+            .map(|read| {
+                read.unwrap_or_else(|error| {
+                    Err(LogError::Unavailable(format!("a read was cut off: {error}")))
+                })
+            })
+            .boxed()
     }
 }

@@ -21,7 +21,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
-use self::cold::{ColdSqlite, Readers};
+use self::cold::Readers;
 use self::queue::{Queue, Waiting};
 use self::writer::Writer;
 use crate::limit::check_record;
@@ -85,6 +85,8 @@ impl SqliteLog {
 
 impl Drop for SqliteLog {
     fn drop(&mut self) {
+        // So that the writer's connection is the last, which then leaves no write-ahead log behind.
+        self.readers.close_idle();
         self.queue.close();
         if self.writer.take().is_some_and(|writer| writer.join().is_err()) {
             tracing::error!("the log's writer had panicked");
@@ -131,8 +133,7 @@ impl EventLog for SqliteLog {
         if from > end {
             return Err(LogError::beyond_the_end(partition, from, end));
         }
-        let cold = ColdSqlite::new(self.readers.clone(), partition);
-        Ok(Box::new(TailReader::new(tail.clone(), cold, from)))
+        Ok(Box::new(TailReader::new(tail.clone(), self.readers.clone(), partition, from)))
     }
 }
 

@@ -55,16 +55,24 @@ pub(super) fn open_writer(path: &Path, counts: PartitionCounts) -> Result<Connec
 pub(super) fn connect_writer(path: &Path) -> Result<Connection, LogError> {
     let open = || {
         let connection = Connection::open(path)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "secure_delete", "ON")?;
         connection.pragma_update(None, "trusted_schema", "OFF")?;
         // The writer itself checkpoints, after it has confirmed what it committed.
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        Ok(connection)
+        let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+        Ok((connection, mode))
     };
-    open().map_err(|error| unusable(path, error))
+    let (connection, mode) = open().map_err(|error| unusable(path, error))?;
+    if mode != "wal" {
+        // SQLite says what it did instead, for example where the file system has no shared memory.
+        return Err(LogError::Fatal(format!(
+            "{} cannot be written ahead: its mode is {mode}",
+            path.display()
+        )));
+    }
+    Ok(connection)
 }
 
 /// Prepared statements that a connection keeps: one for each partition of a log of usual size.

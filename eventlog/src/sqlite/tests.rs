@@ -160,3 +160,18 @@ async fn what_was_appended_before_the_drop_is_written() {
     }
     assert_eq!(open(&folder).end(ROOMS_0).await.unwrap(), 100);
 }
+
+#[tokio::test]
+async fn a_closed_log_is_one_file_and_its_lock() {
+    let folder = TempDir::new().unwrap();
+    let log = open(&folder);
+    log.append(ROOMS_0, record("a")).await.unwrap();
+    drop(log);
+    let log = open(&folder);
+    read_until(&log, 0, 1).await;
+    drop(log);
+    let mut names: Vec<_> =
+        std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["log.db", "log.db.lock"]);
+}

@@ -5,14 +5,19 @@ mod world;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use roomlog_eventlog::EventLog;
+use roomlog_stores::progress::Progress;
 use roomlog_stores::sqlite::{SqliteDirectoryStore, SqliteRoomStore, SqliteSecretsStore};
 use roomlog_stores::{MasterKey, Sealer};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 pub use log::TestLog;
 pub use world::{TestRoom, World};
 
-use crate::Stores;
+use crate::{Error, Handle, Options, PartitionStatus, Projectors, Stores};
 
 /// Bytes of keys that a test keeps in memory.
 const KEY_CACHE: usize = 1024 * 1024;
@@ -26,4 +31,70 @@ pub async fn sqlite_stores(folder: &Path) -> Stores {
         directory: Arc::new(SqliteDirectoryStore::open(folder).await.expect("the directory opens")),
         sealer: Sealer::new(Arc::new(secrets), master, KEY_CACHE),
     }
+}
+
+/// Longest that a test waits for the projections.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Projectors at work; they end with this.
+pub struct Running {
+    pub handle: Handle,
+    pub progress: Arc<Progress>,
+    shutdown: CancellationToken,
+    task: JoinHandle<Result<(), Error>>,
+}
+
+/// Starts projectors that lose no time on pauses.
+pub fn start(log: Arc<dyn EventLog>, stores: Stores) -> Running {
+    let options = Options {
+        shortest_pause: Duration::from_millis(1),
+        longest_pause: Duration::from_millis(10),
+        ..Options::default()
+    };
+    start_with(options, log, stores)
+}
+
+pub fn start_with(options: Options, log: Arc<dyn EventLog>, stores: Stores) -> Running {
+    let progress = Arc::new(Progress::default());
+    let projectors = Projectors::new(options, log, stores, progress.clone());
+    let handle = projectors.handle();
+    let shutdown = CancellationToken::new();
+    let task = tokio::spawn(projectors.run(shutdown.clone()));
+    Running { handle, progress, shutdown, task }
+}
+
+impl Running {
+    /// Waits until this holds for the statuses.
+    pub async fn until(&self, what: &str, holds: impl Fn(&[PartitionStatus]) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !holds(&self.handle.statuses()) {
+            assert!(Instant::now() < deadline, "{what}: {:?}", self.handle.statuses());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Waits until everything that the log holds now is stored.
+    pub async fn caught_up(&self, log: &Arc<dyn EventLog>) {
+        for status in self.handle.statuses() {
+            let (projection, partition) = (status.projection, status.partition);
+            let end = log.end(partition).await.expect("a log in memory");
+            self.until("caught up", |all| {
+                all.iter()
+                    .any(|s| (s.projection, s.partition) == (projection, partition) && s.next_offset >= end)
+            })
+            .await;
+        }
+    }
+
+    pub async fn stop(self) -> Result<(), Error> {
+        self.shutdown.cancel();
+        self.task.await.expect("the service does not panic")
+    }
+}
+
+/// Projects everything that the log holds now.
+pub async fn project(log: &Arc<dyn EventLog>, stores: &Stores) {
+    let running = start(log.clone(), stores.clone());
+    running.caught_up(log).await;
+    running.stop().await.expect("nothing stopped");
 }

@@ -1,6 +1,10 @@
-//! The stores on SQLite, for one process.
+//! The stores on SQLite.
 
+mod database;
 mod directory;
+mod directory_changes;
+mod generations;
+mod pool;
 mod rooms;
 mod secrets;
 

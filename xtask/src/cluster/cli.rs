@@ -10,6 +10,10 @@ use super::runtime::Runtime;
 use super::state::State;
 use super::{container, jars, lock, probe, process};
 
+/// One broker cannot hold the copies that a log needs outside development.
+const SINGLE_BROKER: &str =
+    "ROOMLOG_KAFKA_ALLOW_WEAK=true ROOMLOG_KAFKA_REPLICATION=1 ROOMLOG_KAFKA_MIN_ISR=1";
+
 #[derive(clap::Subcommand)]
 pub enum Command {
     /// Start Kafka, unless it is up, and print the environment that makes Roomlog use it
@@ -71,7 +75,7 @@ fn up(instance: &Instance, kafka_port: Option<u16>) -> Result<()> {
     if let Some(state) = State::load(instance)? {
         eprintln!("its log: {}", state.runtime.where_logs_are(instance));
     }
-    println!("export ROOMLOG_LOG=kafka ROOMLOG_KAFKA_BROKERS={}", kafka.brokers);
+    println!("export ROOMLOG_LOG=kafka ROOMLOG_KAFKA_BROKERS={} {SINGLE_BROKER}", kafka.brokers);
     Ok(())
 }
 

@@ -1,0 +1,91 @@
+//! One router for every role of the process, and what is around each request.
+
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use roomlog_command_api::http::CommandApi;
+use roomlog_query_api::QueryApi;
+use roomlog_web::Problem;
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use uuid::Uuid;
+
+use crate::openapi;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// A request's whole time, its body's arrival included. Commands have their own, shorter deadline.
+const TIMEOUT: Duration = Duration::from_secs(40);
+const MAX_REQUEST_ID: usize = 128;
+
+/// Everything that the process serves.
+pub fn router(commands: CommandApi, queries: QueryApi, stream: Router, health: Router) -> Router {
+    let (api, document) = OpenApiRouter::new()
+        .merge(roomlog_command_api::http::router(commands))
+        .merge(roomlog_query_api::router(queries))
+        .split_for_parts();
+    let document = openapi::complete(document).to_pretty_json().unwrap_or_default();
+    let api = api.layer(middleware::from_fn(timeout));
+    api.merge(stream)
+        .merge(health)
+        .route(
+            "/v1/openapi.json",
+            get(async move || ([(header::CONTENT_TYPE, "application/json")], document)),
+        )
+        .fallback(async || Problem::not_found("route_not_found", "There is nothing at this path."))
+        .method_not_allowed_fallback(async || {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This path has other methods.")
+        })
+        .layer(CatchPanicLayer::custom(|_| {
+            tracing::error!("a handler panicked");
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "Something went wrong on our side.")
+                .into_response()
+        }))
+        .layer(middleware::from_fn(observe))
+}
+
+/// The OpenAPI document alone.
+pub fn api_document() -> OpenApi {
+    let (_, document) = OpenApiRouter::<()>::new()
+        .merge(roomlog_command_api::http::description())
+        .merge(roomlog_query_api::description())
+        .split_for_parts();
+    openapi::complete(document)
+}
+
+async fn timeout(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "The request took too long.")
+            .into_response(),
+    }
+}
+
+/// Gives each request an id, a span and its place in the metrics.
+async fn observe(mut request: Request, next: Next) -> Response {
+    let id = request
+        .headers()
+        .get(&REQUEST_ID)
+        .filter(|value| value.len() <= MAX_REQUEST_ID && value.to_str().is_ok_and(|text| !text.is_empty()))
+        .cloned()
+        .unwrap_or_else(|| HeaderValue::from_str(&Uuid::now_v7().to_string()).expect("a UUID is ASCII"));
+    request.headers_mut().insert(REQUEST_ID, id.clone());
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let span = tracing::info_span!("request", %method, route, id = id.to_str().unwrap_or_default());
+    let start = Instant::now();
+    let mut response = next.run(request).instrument(span.clone()).await;
+    let status = response.status().as_u16();
+    span.in_scope(|| tracing::debug!(status, ms = start.elapsed().as_secs_f64() * 1e3, "answered"));
+    metrics::counter!("roomlog_http_requests_total", "route" => route.clone(), "method" => method.to_string(), "status" => status.to_string())
+        .increment(1);
+    metrics::histogram!("roomlog_http_request_seconds", "route" => route).record(start.elapsed().as_secs_f64());
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
