@@ -4,6 +4,7 @@ mod database;
 mod directory;
 mod directory_changes;
 mod generations;
+mod pools;
 mod pool;
 mod rooms;
 mod secrets;

@@ -26,6 +26,12 @@ impl World {
             self.fault(n, "pause");
             self.auditor.counters.pauses += 1;
             self.nodes[n].paused_until = now + self.rng.between(500, 15_000);
+            self.favourite = (n + 1) % self.nodes.len();
+        }
+        // Whoever wakes up is asked before it knows what it missed.
+        if self.nodes[n].paused_until > 0 && self.nodes[n].runs(now) {
+            self.nodes[n].paused_until = 0;
+            self.favourite = n;
         }
         if self.rng.chance(profile.crash) && self.nodes[n].core.is_some() {
             self.crash(n);

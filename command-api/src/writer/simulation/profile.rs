@@ -98,8 +98,8 @@ const ZOMBIES: Profile = Profile {
     late: 10,
     slow_wire: 4,
     slow_reader: 6,
-    pause: 8,
-    crash: 5,
+    pause: 4,
+    crash: 2,
     snapshot: 10,
     deadline_ms: (3_000, 10_000),
     ..CALM
@@ -111,8 +111,8 @@ const CLOCKS: Profile = Profile {
     late: 5,
     pause: 3,
     crash: 2,
-    clock_jump: 15,
-    skew_ms: 8_000,
+    clock_jump: 6,
+    skew_ms: 6_000,
     odd_key: 300,
     ..CALM
 };
@@ -120,7 +120,7 @@ const CLOCKS: Profile = Profile {
 /// Days pass, keys leave the window, by their age and by their number.
 const KEYS: Profile = Profile {
     name: "keys",
-    crash: 3,
+    crash: 1,
     leap: 3,
     max_keys: 6,
     without_key: 0,
@@ -135,11 +135,11 @@ const DAYS: Profile = Profile { name: "days", max_keys: 4096, ..KEYS };
 const OVERLOAD: Profile = Profile {
     name: "overload",
     lost: 5,
-    slow_wire: 15,
-    slow_reader: 15,
+    slow_wire: 6,
+    slow_reader: 6,
     deadline_ms: (150, 2_500),
-    max_waiting: 6,
-    max_in_flight: 2,
+    max_waiting: 12,
+    max_in_flight: 3,
     ..CALM
 };
 
@@ -150,10 +150,10 @@ const EVERYTHING: Profile = Profile {
     late: 15,
     doubled: 30,
     report_lost: 30,
-    slow_wire: 5,
-    slow_reader: 5,
-    pause: 5,
-    crash: 4,
+    slow_wire: 3,
+    slow_reader: 3,
+    pause: 3,
+    crash: 2,
     clock_jump: 5,
     leap: 1,
     garbage: 15,

@@ -52,7 +52,7 @@ pub struct World {
     /// Sends that were reported as failed, and when they reach the log all the same.
     pub late: Vec<(Millis, Send)>,
     /// Whom most clients ask.
-    favourite: usize,
+    pub favourite: usize,
     alarm: Option<String>,
     did: VecDeque<(Millis, Did)>,
 }
@@ -129,10 +129,10 @@ impl World {
         }
         // Most ask the same writer, another one from time to time.
         let any = self.rng.below(self.nodes.len());
-        if self.rng.chance(10) {
+        if self.rng.chance(20) {
             self.favourite = any;
         }
-        let node = home.unwrap_or(if self.rng.chance(950) { self.favourite } else { any });
+        let node = home.unwrap_or(if self.rng.chance(930) { self.favourite } else { any });
         if !self.nodes[node].runs(self.now) {
             return Ok(()); // nobody answers there: no attempt has begun
         }
@@ -256,7 +256,9 @@ impl World {
     fn quiet(&mut self) -> Result<(), Violation> {
         self.did(Did::Quiet);
         hold!(self.alarm.is_none(), NoFalseAlarm, "{:?}", self.alarm);
-        let home = self.rng.below(self.nodes.len());
+        let any = self.rng.below(self.nodes.len());
+        let owner = self.nodes.iter().position(Node::owns).filter(|_| self.rng.chance(700));
+        let home = owner.unwrap_or(any);
         for _ in 0..FRESH {
             self.clients.invent_fresh(&mut self.rng, self.now);
         }

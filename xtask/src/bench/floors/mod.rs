@@ -1,0 +1,37 @@
+//! What the machine gives without Roomlog: the same load on the bare log, on bare commits, and on a bare broadcast.
+
+mod broadcast;
+mod broadcast_http;
+#[cfg(feature = "floors")]
+mod commit;
+#[cfg(feature = "floors")]
+mod log;
+pub mod plan;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+/// The parts of a comparison that need a process of their own. Plans are JSON.
+#[derive(clap::Subcommand)]
+pub enum Command {
+    /// Broadcasts to the sockets of a room and stores nothing, until its input ends
+    Broadcast { rooms: usize },
+    /// Appends to the log and reads back
+    #[cfg(feature = "floors")]
+    Log { plan: plan::LogPlan },
+    /// Commits to SQLite
+    #[cfg(feature = "floors")]
+    Commit { plan: plan::CommitPlan },
+}
+
+pub fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Broadcast { rooms } => broadcast::run(rooms)?,
+        #[cfg(feature = "floors")]
+        Command::Log { plan } => println!("{}", serde_json::to_string(&log::run(plan)?)?),
+        #[cfg(feature = "floors")]
+        Command::Commit { plan } => println!("{}", serde_json::to_string(&commit::run(&plan)?)?),
+    }
+    Ok(ExitCode::SUCCESS)
+}
