@@ -107,7 +107,9 @@ impl Accounts {
         let reservation = match self.secrets.reserve(&reservation).await? {
             Reserved::New => reservation,
             Reserved::Existing(first, _) if first.key == key && first.fingerprint == fingerprint => *first,
-            Reserved::Existing(first, _) if first.key == key => return Err(problem(&Outcome::KeyReused, key)),
+            Reserved::Existing(first, _) if first.key == key => {
+                return Err(problem(&Outcome::KeyReused, key));
+            }
             Reserved::Existing(..) => return Err(crate::service::rejected(Rejection::AlreadyClaimed)),
             Reserved::UsernameTaken => {
                 return Err(taken("username_taken", "This user name is taken.", "username"));

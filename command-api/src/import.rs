@@ -294,7 +294,11 @@ impl Importer {
             let shown = if author.is_empty() { source } else { author };
             let sealed = key.seal(&aad::display_name(id), shown.as_bytes());
             let writer = self.service.writers.of(Topic::Accounts, id.slot())?;
-            by_partition.entry(writer.partition()).or_insert_with(|| (writer.clone(), Vec::new())).1.push((id, sealed));
+            by_partition
+                .entry(writer.partition())
+                .or_insert_with(|| (writer.clone(), Vec::new()))
+                .1
+                .push((id, sealed));
         }
         for (writer, accounts) in by_partition.into_values() {
             for accounts in accounts.chunks(MAX_RECORD_LINES) {

@@ -111,7 +111,8 @@ impl Service {
             Some(parent) => self.id_key.sub_room(account, key.uuid().as_bytes(), parent),
         };
         self.sealer.create_room_keys(&[room_id]).await?;
-        let name = self.sealer.room_key(room_id).await?.seal(&aad::room_name(room_id), create.name.as_bytes());
+        let name =
+            self.sealer.room_key(room_id).await?.seal(&aad::room_name(room_id), create.name.as_bytes());
         let command = Command::CreateRoom(command::CreateRoom {
             room_id,
             parent_id: create.parent_id,
@@ -247,7 +248,9 @@ pub fn unavailable() -> Problem {
 
 pub fn rejected(rejection: Rejection) -> Problem {
     let status = match rejection {
-        Rejection::RoomNotFound | Rejection::ParentNotFound | Rejection::AccountNotFound => StatusCode::NOT_FOUND,
+        Rejection::RoomNotFound | Rejection::ParentNotFound | Rejection::AccountNotFound => {
+            StatusCode::NOT_FOUND
+        }
         Rejection::NotAMember
         | Rejection::ParentMembershipRequired
         | Rejection::NotListed

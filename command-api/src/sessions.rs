@@ -97,7 +97,10 @@ impl Sessions {
 }
 
 fn wrong_credentials() -> Problem {
-    Problem { code: "wrong_credentials".into(), ..Problem::unauthorized("User name, e-mail or password is wrong.") }
+    Problem {
+        code: "wrong_credentials".into(),
+        ..Problem::unauthorized("User name, e-mail or password is wrong.")
+    }
 }
 
 /// 256 random bits as a token with its prefix, and their hash.

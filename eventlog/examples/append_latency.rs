@@ -56,7 +56,7 @@ fn open(kind: &str, place: &str) -> Result<Arc<dyn EventLog>, LogError> {
     if kind == "sqlite" {
         return Ok(Arc::new(SqliteLog::open(&Path::new(place).join("latency.db"), counts)?));
     }
-    // A log of its own for each run.
+    // A log of its own for each run; its topics stay.
     let topic_prefix = format!("latency-{}-", std::process::id());
     let config = KafkaConfig { topic_prefix, allow_weak: true, ..KafkaConfig::new(place, counts) };
     Ok(Arc::new(tokio::task::block_in_place(|| KafkaLog::open(config))?))

@@ -140,7 +140,8 @@ pub async fn discover_identity(log: &Arc<dyn EventLog>) -> Result<Option<LogIden
 }
 
 /// The log's identity; gives a log that has none a fresh one. Of several that do so at the same
-/// time the first in the log wins, and all get its identity.
+/// time the first in the log wins, and all get its identity. It does so by a claim whose id is the
+/// log id: that one has no owner behind it.
 pub async fn ensure_identity(log: &Arc<dyn EventLog>, log_id: uuid::Uuid) -> Result<LogIdentity, ReadError> {
     if let Some(identity) = discover_identity(log).await? {
         return Ok(identity);

@@ -19,7 +19,8 @@ impl ColdSource for Stored {
         from: u64,
     ) -> BoxFuture<'static, Result<Vec<LogRecord>, LogError>> {
         let stored = self.0.lock().unwrap();
-        let some = stored.iter().filter(|record| record.offset >= from).take(2).cloned().collect();
+        let first = stored.partition_point(|record| record.offset < from);
+        let some = stored.iter().skip(first).take(2).cloned().collect();
         async move { Ok(some) }.boxed()
     }
 }
@@ -123,5 +124,28 @@ async fn a_closed_ring_gives_what_it_has_and_then_the_reason() {
     assert_eq!(offsets(&mut reader, 1).await, [0]);
     for _ in 0..2 {
         assert!(matches!(reader.next().await, Err(LogError::Fatal(reason)) if reason == "gone"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn readers_that_are_overtaken_again_and_again_see_every_record_once() {
+    const RECORDS: u64 = 20_000;
+    let tail = tail(0, 3);
+    let stored = Arc::new(Stored(Mutex::default()));
+    let readers: Vec<_> = (0..4)
+        .map(|_| {
+            let mut reader = TailReader::new(tail.clone(), stored.clone(), ROOMS_0, 0);
+            tokio::spawn(async move { offsets(&mut reader, RECORDS).await })
+        })
+        .collect();
+    for offset in 0..RECORDS {
+        stored.0.lock().unwrap().push(record(offset));
+        tail.push([record(offset)]);
+        if offset % 100 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    for reader in readers {
+        assert!(reader.await.unwrap().into_iter().eq(0..RECORDS));
     }
 }

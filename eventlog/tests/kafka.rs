@@ -1,6 +1,9 @@
 //! What only a log in Kafka has: topics that must be as they must be, and records that others can
 //! delete. Skipped without `ROOMLOG_TEST_KAFKA`.
 
+// Clippy knows the tests themselves, not what they share.
+#![allow(clippy::unwrap_used)]
+
 mod backends;
 
 use std::time::Duration;

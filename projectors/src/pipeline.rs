@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use roomlog_eventlog::{Cursor, EventLog, LogIdentity, TopicPartition};
 use roomlog_stores::StoreError;
+use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
 use crate::batch::{Batch, Batches};
@@ -20,6 +21,9 @@ pub(crate) struct Pipeline {
     pub partition: TopicPartition,
     pub options: Options,
     pub max_failures: Option<u32>,
+    /// Ends the waiting: the step fails with what it was waiting for. A write is never cut short,
+    /// for it might be stored after somebody else has begun where it began.
+    pub stop: CancellationToken,
     /// Told about retries, where somebody looks.
     pub status: Option<Arc<Cell>>,
 }
@@ -122,7 +126,7 @@ impl Retry<'_> {
 
     /// Waits before the next attempt; gives the error back if there shall be none.
     async fn pause(&mut self, error: Error) -> Result<(), Error> {
-        let Pipeline { projector, partition, max_failures, status, .. } = self.pipeline;
+        let Pipeline { projector, partition, max_failures, stop, status, .. } = self.pipeline;
         let failures = self.backoff.failures();
         if !error.is_transient() || max_failures.is_some_and(|most| failures >= most) {
             return Err(error);
@@ -140,8 +144,8 @@ impl Retry<'_> {
         if let Some(status) = status {
             status.retrying(&error);
         }
-        tokio::time::sleep(self.backoff.next()).await;
-        Ok(())
+        let pause = stop.run_until_cancelled(tokio::time::sleep(self.backoff.next())).await;
+        pause.ok_or(error)
     }
 
     /// Tells that the waiting is over, if there was any.

@@ -6,6 +6,7 @@ use roomlog_eventlog::{EventLog, LogIdentity, TopicPartition, discover_identity}
 use roomlog_stores::progress::Projection;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::pipeline::Pipeline;
 use crate::projector::{Projector, projector};
@@ -61,6 +62,7 @@ pub async fn rebuild(
             partition,
             options: options.clone(),
             max_failures: Some(MAX_FAILURES),
+            stop: CancellationToken::new(),
             status: None,
         };
         let fill = Fill { pipeline, old: old.clone(), progress: sender.clone() };

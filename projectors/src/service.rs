@@ -1,7 +1,6 @@
 //! The service that keeps the projections up to date.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,24 +79,23 @@ impl Projectors {
         self.handle.clone()
     }
 
-    /// Runs until `shutdown`, or until everything has stopped. On a log that nobody has claimed yet
-    /// it waits. The answer is an error if anything stopped.
+    /// Runs until `shutdown`, or until everything has stopped; finishes the writes that it is in.
+    /// On a log that nobody has claimed yet it waits. The answer is an error if anything stopped.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
         let Some(identity) = shutdown.run_until_cancelled(self.identity()).await else { return Ok(()) };
         let identity = identity?;
         let mut tasks = JoinSet::new();
         let mut cells = HashMap::new();
         for cell in self.handle.cells() {
-            let task = tasks.spawn(self.task(cell, identity));
+            let task = self.task(cell, shutdown.clone());
+            let task = tasks.spawn(async move { task.run(identity).await });
             cells.insert(task.id(), cell);
         }
         let lag = lag::report(&self.log, self.handle.cells(), self.options.lag_interval);
         tokio::select! {
-            () = shutdown.cancelled() => {}
             () = watch(&mut tasks, &cells) => {}
             never = lag => match never {},
         }
-        tasks.shutdown().await;
         self.handle.outcome()
     }
 
@@ -117,31 +115,29 @@ impl Projectors {
         }
     }
 
-    fn task(&self, cell: &Arc<Cell>, identity: LogIdentity) -> impl Future<Output = Error> + use<> {
-        let task = Task {
+    fn task(&self, cell: &Arc<Cell>, stop: CancellationToken) -> Task {
+        Task {
             pipeline: Pipeline {
                 log: self.log.clone(),
                 projector: projector(cell.projection, &self.stores),
                 partition: cell.partition,
                 options: self.options.clone(),
                 max_failures: None,
+                stop,
                 status: Some(cell.clone()),
             },
             cell: cell.clone(),
             progress: self.progress.clone(),
-        };
-        async move {
-            let Err(error) = task.run(identity).await;
-            error
         }
     }
 }
 
-/// Notes each task that stops; returns when all have.
-async fn watch(tasks: &mut JoinSet<Error>, cells: &HashMap<Id, &Arc<Cell>>) {
+/// Notes each task that stops; returns when all have ended.
+async fn watch(tasks: &mut JoinSet<Result<(), Error>>, cells: &HashMap<Id, &Arc<Cell>>) {
     while let Some(joined) = tasks.join_next_with_id().await {
         let (id, error) = match joined {
-            Ok(stopped) => stopped,
+            Ok((_, Ok(()))) => continue,
+            Ok((id, Err(error))) => (id, error),
             Err(panicked) => (panicked.id(), Error::Panicked),
         };
         if let Some(cell) = cells.get(&id) {
@@ -158,16 +154,26 @@ struct Task {
 }
 
 impl Task {
-    async fn run(&self, identity: LogIdentity) -> Result<Infallible, Error> {
+    /// `Ok` when it was told to stop.
+    async fn run(&self, identity: LogIdentity) -> Result<(), Error> {
+        match self.project(identity).await {
+            Err(error) if self.pipeline.stop.is_cancelled() && error.is_transient() => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    async fn project(&self, identity: LogIdentity) -> Result<(), Error> {
         let cursor = self.pipeline.cursor(identity).await?;
         let mut batches = self.pipeline.open(&cursor).await?;
         self.reached(cursor.next_offset);
-        loop {
-            let batch = self.pipeline.next(&mut batches).await?;
+        while let Some(batch) = self.pipeline.stop.run_until_cancelled(self.pipeline.next(&mut batches)).await
+        {
+            let batch = batch?;
             self.pipeline.store(&batch).await?;
             self.reached(batch.cursor.next_offset);
             lag::record_delay(self.cell.projection, &batch);
         }
+        Ok(())
     }
 
     fn reached(&self, next_offset: u64) {

@@ -5,7 +5,7 @@
 //! for lists of rooms and members, `room_events` for messages and events. A room that the caller is
 //! no member of answers like one that doesn't exist.
 //!
-//! Errors: a handler returns [`Problem`](roomlog_web::Problem).
+//! Errors: a handler returns [`Problem`].
 
 #![allow(clippy::result_large_err, reason = "a problem is made once a request, and only when it fails")]
 

@@ -74,7 +74,8 @@ fn encode(
     name: &str,
     write: impl FnOnce(&GenericDatumWriter<'_>, &mut Vec<u8>) -> Result<usize, apache_avro::Error>,
 ) -> Result<Bytes, CodecError> {
-    static WRITERS: OnceLock<HashMap<&'static str, (Fingerprint, GenericDatumWriter<'static>)>> = OnceLock::new();
+    static WRITERS: OnceLock<HashMap<&'static str, (Fingerprint, GenericDatumWriter<'static>)>> =
+        OnceLock::new();
     let writers = WRITERS.get_or_init(|| {
         let known = Registry::known();
         written_names()

@@ -163,9 +163,8 @@ impl IdKey {
         hasher.update(within.as_bytes());
         hasher.update(&ordinal.to_be_bytes());
         hasher.update(key);
-        let mut bits = u128::from_be_bytes(
-            hasher.finalize().as_bytes()[..16].try_into().expect("a hash has 32 bytes"),
-        );
+        let mut bits =
+            u128::from_be_bytes(hasher.finalize().as_bytes()[..16].try_into().expect("a hash has 32 bytes"));
         if let Some(slot) = slot {
             bits = (bits << 14 >> 14) | (u128::from(slot) << 114);
         }

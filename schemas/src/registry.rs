@@ -101,7 +101,8 @@ impl Announced {
 
     /// Adds an announced schema; `Ok(None)` if it was announced before.
     pub fn add(&mut self, json: &str) -> Result<Option<Fingerprint>, CodecError> {
-        let schema: serde_json::Value = serde_json::from_str(json).map_err(|_| CodecError::NotSingleObject)?;
+        let schema: serde_json::Value =
+            serde_json::from_str(json).map_err(|_| CodecError::NotSingleObject)?;
         let name = snake_case(schema["name"].as_str().unwrap_or_default());
         let version = Version::parse(&name, json)?;
         let fingerprint = version.fingerprint;

@@ -1,4 +1,5 @@
 //! The schemas' promises: what was ever written decodes for ever, in both directions.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod samples;
 
@@ -78,7 +79,11 @@ fn golden_bytes_decode_for_ever() {
         ));
     }
     let record = samples::record();
-    samples.push(("command_record.v1.1.hex".into(), record.encode().unwrap().to_vec(), format!("{record:?}")));
+    samples.push((
+        "command_record.v1.1.hex".into(),
+        record.encode().unwrap().to_vec(),
+        format!("{record:?}"),
+    ));
     for (name, encoded, expected) in samples {
         let path = root.join(&name);
         if std::env::var_os("UPDATE_GOLDEN").is_some() && !path.exists() {
@@ -111,9 +116,10 @@ fn damaged_bytes_are_errors_and_never_panics() {
 fn an_announced_newer_version_is_readable_and_an_unknown_type_is_not() {
     let old = Registry::known().latest("member_left").unwrap();
     let mut json: serde_json::Value = serde_json::from_str(&old.json).unwrap();
-    json["fields"].as_array_mut().unwrap().push(
-        serde_json::json!({"name": "reason", "type": ["null", "string"], "default": null}),
-    );
+    json["fields"]
+        .as_array_mut()
+        .unwrap()
+        .push(serde_json::json!({"name": "reason", "type": ["null", "string"], "default": null}));
     let newer = Schema::parse(&json).unwrap();
     let event = samples::events().into_iter().find(|e| e.name() == "member_left").unwrap();
     let mut bytes = vec![0xC3, 0x01];

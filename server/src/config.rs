@@ -84,8 +84,10 @@ impl Config {
         }
         let keys = Self::keys();
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        let config: Config =
-            figment.merge(Env::prefixed("ROOMLOG_").only(&keys)).extract().context("the configuration is not valid")?;
+        let config: Config = figment
+            .merge(Env::prefixed("ROOMLOG_").only(&keys))
+            .extract()
+            .context("the configuration is not valid")?;
         config.log_kind()?;
         Ok(config)
     }
@@ -130,7 +132,12 @@ impl Config {
     }
 
     pub fn origins(&self) -> Vec<String> {
-        self.origins.split(',').map(str::trim).filter(|origin| !origin.is_empty()).map(str::to_owned).collect()
+        self.origins
+            .split(',')
+            .map(str::trim)
+            .filter(|origin| !origin.is_empty())
+            .map(str::to_owned)
+            .collect()
     }
 
     pub fn master_key_file(&self) -> PathBuf {

@@ -32,10 +32,6 @@ impl Health {
         Self { checks: Arc::new(checks), metrics }
     }
 
-    pub fn is_ready(&self) -> bool {
-        self.checks.iter().all(|(_, check)| check().is_ok())
-    }
-
     pub fn router(self) -> Router {
         Router::new()
             .route("/livez", get(async || "alive\n"))

@@ -44,8 +44,12 @@ pub fn router(commands: CommandApi, queries: QueryApi, stream: Router, health: R
         })
         .layer(CatchPanicLayer::custom(|_| {
             tracing::error!("a handler panicked");
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "Something went wrong on our side.")
-                .into_response()
+            Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal_error",
+                "Something went wrong on our side.",
+            )
+            .into_response()
         }))
         .layer(middleware::from_fn(observe))
 }
@@ -85,7 +89,8 @@ async fn observe(mut request: Request, next: Next) -> Response {
     span.in_scope(|| tracing::debug!(status, ms = start.elapsed().as_secs_f64() * 1e3, "answered"));
     metrics::counter!("roomlog_http_requests_total", "route" => route.clone(), "method" => method.to_string(), "status" => status.to_string())
         .increment(1);
-    metrics::histogram!("roomlog_http_request_seconds", "route" => route).record(start.elapsed().as_secs_f64());
+    metrics::histogram!("roomlog_http_request_seconds", "route" => route)
+        .record(start.elapsed().as_secs_f64());
     response.headers_mut().insert(REQUEST_ID, id);
     response
 }

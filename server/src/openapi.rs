@@ -24,9 +24,10 @@ pub fn complete(mut document: OpenApi) -> OpenApi {
                 .build(),
         )
     };
-    components
-        .security_schemes
-        .insert("access_token".into(), bearer("JWT", "From `POST /v1/sessions`; valid for 15 minutes.").into());
+    components.security_schemes.insert(
+        "access_token".into(),
+        bearer("JWT", "From `POST /v1/sessions`; valid for 15 minutes.").into(),
+    );
     components.security_schemes.insert(
         "administrator_token".into(),
         bearer("opaque", "The operator's token, in the data folder's `administrator.token`.").into(),

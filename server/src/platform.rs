@@ -34,7 +34,8 @@ pub struct Platform {
 impl Platform {
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
         let data = &config.data;
-        std::fs::create_dir_all(data).with_context(|| format!("cannot make the data folder {}", data.display()))?;
+        std::fs::create_dir_all(data)
+            .with_context(|| format!("cannot make the data folder {}", data.display()))?;
         let kind = config.log_kind()?;
         let counts = config.partitions(&kind);
         let (log, place): (Arc<dyn EventLog>, String) = match kind {

@@ -31,8 +31,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     logging::start(&config)?;
     let metrics = install_metrics()?;
     let platform = Platform::open(&config).await?;
-    let listener =
-        TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = listener.local_addr()?;
 
     // Stopped in this order: sockets and requests, then the writers that they wait for, then the rest.
@@ -45,7 +46,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let (handles, writer_tasks): (Vec<_>, Vec<_>) = counts
         .all()
         .map(|partition| {
-            driver::spawn(platform.log.clone(), partition, platform.identity, options.clone(), stop_writers.clone())
+            driver::spawn(
+                platform.log.clone(),
+                partition,
+                platform.identity,
+                options.clone(),
+                stop_writers.clone(),
+            )
         })
         .unzip();
     let writers = Writers::new(counts, handles);
@@ -57,8 +64,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         progress: platform.progress.clone(),
     };
     let passwords = Passwords::new(std::thread::available_parallelism().map_or(1, usize::from));
-    let accounts =
-        Accounts { service: service.clone(), secrets: platform.secrets.clone(), passwords: passwords.clone() };
+    let accounts = Accounts {
+        service: service.clone(),
+        secrets: platform.secrets.clone(),
+        passwords: passwords.clone(),
+    };
     let sweeper = tokio::spawn(accounts.clone().sweep(stop_serving.clone()));
     let commands = CommandApi {
         auth: platform.auth.clone(),
@@ -109,8 +119,14 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
     let checks: Vec<(&'static str, Check)> = vec![
         ("command-api", Arc::new(move || writers_ready(&writers))),
-        ("projectors", Arc::new(move || ready(projecting.is_ready(), "a projection has stopped or is catching up"))),
-        ("ws-fanout", Arc::new(move || ready(fanning.is_ready(), "the live stream has stopped or is catching up"))),
+        (
+            "projectors",
+            Arc::new(move || ready(projecting.is_ready(), "a projection has stopped or is catching up")),
+        ),
+        (
+            "ws-fanout",
+            Arc::new(move || ready(fanning.is_ready(), "the live stream has stopped or is catching up")),
+        ),
     ];
     let health = Health::new(checks, metrics.clone());
     let upkeep = tokio::spawn(async move {
@@ -120,11 +136,14 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         }
     });
     let router = http::router(commands, queries, stream, health.router());
-    let server = tokio::spawn(listener::serve(listener, router, config.max_connections, stop_serving.clone()));
+    let server =
+        tokio::spawn(listener::serve(listener, router, config.max_connections, stop_serving.clone()));
     greet(&platform, &format!("http://{address}"));
 
     stop_requested().await?;
-    eprintln!("\nStopping: letting requests finish and telling sockets to resume. Once more to stop at once.");
+    eprintln!(
+        "\nStopping: letting requests finish and telling sockets to resume. Once more to stop at once."
+    );
     let stop = async {
         stop_serving.cancel();
         let _ = tokio::join!(server, fanout_task, sweeper);

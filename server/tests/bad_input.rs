@@ -1,4 +1,5 @@
 //! Every kind of bad input has its answer, and none is a 500.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
 
@@ -57,7 +58,9 @@ async fn bodies() {
     s.raw(&s.messages(), json, r#"{"text":"a","reply_to":"nonsense"}"#).await.problem(422, "invalid_body");
     s.raw(&s.messages(), "text/plain", r#"{"text":"a"}"#).await.problem(415, "unsupported_media_type");
     s.raw(&s.messages(), json, vec![b' '; 600 * 1024]).await.problem(413, "body_too_large");
-    s.raw(&s.messages(), json, format!("{}{}", "[".repeat(100_000), "]".repeat(100_000))).await.problem(400, "malformed_json");
+    s.raw(&s.messages(), json, format!("{}{}", "[".repeat(100_000), "]".repeat(100_000)))
+        .await
+        .problem(400, "malformed_json");
     let long = json!({"text": "a".repeat(64 * 1024 + 1)});
     s.server.post(&s.messages(), &s.ada.token, long).await.problem(422, "text_too_long");
     let longest = json!({"text": "\u{1}".repeat(64 * 1024)});
@@ -86,8 +89,14 @@ async fn paths_queries_and_methods() {
     far.problem(503, "not_up_to_position");
     get("/v1/rooms?cursor=nonsense").await.problem(400, "invalid_query");
     get("/v1/nothing").await.problem(404, "route_not_found");
-    s.server.request(Method::PATCH, "/v1/rooms", Some(&s.ada.token), None).await.problem(405, "method_not_allowed");
-    s.server.post(&format!("/v1/rooms/{NOBODY}/messages"), &s.ada.token, json!({"text": "a"})).await.problem(404, "room_not_found");
+    s.server
+        .request(Method::PATCH, "/v1/rooms", Some(&s.ada.token), None)
+        .await
+        .problem(405, "method_not_allowed");
+    s.server
+        .post(&format!("/v1/rooms/{NOBODY}/messages"), &s.ada.token, json!({"text": "a"}))
+        .await
+        .problem(404, "room_not_found");
     let parent = json!({"name": "a", "parent_id": NOBODY});
     s.server.post("/v1/rooms", &s.ada.token, parent).await.problem(404, "parent_not_found");
     for (name, code) in [("", "invalid_name"), ("a\u{7}", "invalid_name")] {
@@ -108,11 +117,16 @@ async fn tokens() {
     s.server.get("/v1/rooms", &altered[..altered.len() - 4]).await.problem(401, "token_invalid");
     let basic = s.server.http.get(format!("{}/v1/rooms", s.server.url)).basic_auth("ada", Some("a"));
     Answer::of(basic).await.problem(401, "unauthorized");
-    s.server.post("/v1/imports/x/lines", &s.ada.token, json!({"room": "a", "lines": []})).await.problem(403, "administrator_only");
+    s.server
+        .post("/v1/imports/x/lines", &s.ada.token, json!({"room": "a", "lines": []}))
+        .await
+        .problem(403, "administrator_only");
 
     // Refresh tokens are good once; one that comes again ends the session.
     let refresh = async |token: &str| {
-        s.server.request(Method::POST, "/v1/sessions/refresh", None, Some(json!({"refresh_token": token}))).await
+        s.server
+            .request(Method::POST, "/v1/sessions/refresh", None, Some(json!({"refresh_token": token})))
+            .await
     };
     let next = refresh(&s.ada.refresh_token).await.created();
     s.server.get("/v1/rooms", next["access_token"].as_str().unwrap()).await.ok();
@@ -143,7 +157,14 @@ async fn accounts() {
     let key = uuid::Uuid::now_v7().to_string();
     let keyed = async |username: &str| {
         let body = json!({"email": "c@example.org", "username": username, "password": "correct horse"});
-        Answer::of(s.server.http.post(format!("{}/v1/accounts", s.server.url)).header("Idempotency-Key", &key).json(&body)).await
+        Answer::of(
+            s.server
+                .http
+                .post(format!("{}/v1/accounts", s.server.url))
+                .header("Idempotency-Key", &key)
+                .json(&body),
+        )
+        .await
     };
     let first = keyed("carl").await.created();
     assert_eq!(keyed("carl").await.created()["account_id"], first["account_id"]);
@@ -176,7 +197,10 @@ async fn who_is_no_member() {
     let vip = vip["room_id"].as_str().unwrap();
     let join = format!("/v1/rooms/{vip}/members/me");
     s.server.request(Method::PUT, &join, Some(&bob.token), None).await.problem(403, "invitation_required");
-    s.server.post(&format!("/v1/rooms/{vip}/messages"), &bob.token, json!({"text": "a"})).await.problem(404, "room_not_found");
+    s.server
+        .post(&format!("/v1/rooms/{vip}/messages"), &bob.token, json!({"text": "a"}))
+        .await
+        .problem(404, "room_not_found");
     let leave = format!("/v1/rooms/{}/members/me", s.room);
     s.server.request(Method::DELETE, &leave, Some(&s.ada.token), None).await.problem(409, "last_owner");
     let sub = json!({"name": "Sub", "parent_id": s.room});
@@ -186,7 +210,10 @@ async fn who_is_no_member() {
     let sub = s.server.post("/v1/rooms", &s.ada.token, sub).await.created();
     let carl = s.server.account("carl").await;
     let join = format!("/v1/rooms/{}/members/me", sub["room_id"].as_str().unwrap());
-    s.server.request(Method::PUT, &join, Some(&carl.token), None).await.problem(403, "parent_membership_required");
+    s.server
+        .request(Method::PUT, &join, Some(&carl.token), None)
+        .await
+        .problem(403, "parent_membership_required");
     s.server.request(Method::PUT, &join, Some(&bob.token), None).await.ok();
 }
 
@@ -218,7 +245,11 @@ async fn the_stream() {
 async fn broken_connections() {
     let s = scene().await;
     let address = s.server.url.strip_prefix("http://").unwrap();
-    for bytes in [&b"\x16\x03\x01 nonsense\r\n\r\n"[..], b"GET / HTTP/9.9\r\n\r\n", b"POST /v1/rooms HTTP/1.1\r\ncontent-length: 10\r\n\r\nabc"] {
+    for bytes in [
+        &b"\x16\x03\x01 nonsense\r\n\r\n"[..],
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"POST /v1/rooms HTTP/1.1\r\ncontent-length: 10\r\n\r\nabc",
+    ] {
         let mut connection = TcpStream::connect(address).await.unwrap();
         connection.write_all(bytes).await.unwrap();
         connection.shutdown().await.unwrap();
@@ -232,7 +263,8 @@ async fn broken_connections() {
     let mut answer = Vec::new();
     let _ = connection.read_to_end(&mut answer).await;
     s.server.send(&s.ada, &s.room, "still there").await;
-    let metrics = s.server.http.get(format!("{}/metrics", s.server.url)).send().await.unwrap().text().await.unwrap();
+    let metrics =
+        s.server.http.get(format!("{}/metrics", s.server.url)).send().await.unwrap().text().await.unwrap();
     assert!(metrics.contains("roomlog_commands_total"), "{metrics}");
     assert!(!metrics.contains("status=\"500\""));
 }

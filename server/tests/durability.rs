@@ -1,4 +1,5 @@
 //! What was acknowledged is there exactly once, whatever happened to the process.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
 
@@ -71,10 +72,14 @@ async fn kill_and_repeat(mut server: Server) {
     let history = server.history(&accounts[0], &room, 50, position).await;
     let found: Vec<(u64, &str, &Value)> = history
         .iter()
-        .map(|message| (message["seq"].as_u64().unwrap(), message["text"].as_str().unwrap(), &message["message_id"]))
+        .map(|message| {
+            (message["seq"].as_u64().unwrap(), message["text"].as_str().unwrap(), &message["message_id"])
+        })
         .collect();
-    let expected: Vec<(u64, &str, &Value)> =
-        acknowledged.iter().map(|(seq, (text, answer))| (*seq, text.as_str(), &answer["message_id"])).collect();
+    let expected: Vec<(u64, &str, &Value)> = acknowledged
+        .iter()
+        .map(|(seq, (text, answer))| (*seq, text.as_str(), &answer["message_id"]))
+        .collect();
     assert_eq!(found, expected, "every acknowledged message once, in the order of its seq");
 }
 
@@ -87,6 +92,7 @@ async fn acknowledged_messages_survive_kills_on_sqlite() {
 async fn acknowledged_messages_survive_kills_on_kafka() {
     let Some(brokers) = kafka() else { return };
     let settings = on_kafka(&brokers);
-    let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let settings: Vec<(&str, &str)> =
+        settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     kill_and_repeat(Server::start_with(&settings).await).await;
 }

@@ -1,4 +1,5 @@
 //! `roomlog import`: everything arrives once, in order, with its links; bad lines are reported.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
 
@@ -70,7 +71,8 @@ async fn everything_arrives_once_and_bad_lines_are_reported() {
 
     // Ann's account is claimed by its person, who then sees the history as its member.
     let admin = std::fs::read_to_string(server.data().join("administrator.token")).unwrap();
-    let code = server.post("/v1/imports/town/claim-codes", admin.trim(), json!({"author": "ann"})).await.created();
+    let code =
+        server.post("/v1/imports/town/claim-codes", admin.trim(), json!({"author": "ann"})).await.created();
     let claim = json!({"claim_code": code["claim_code"], "email": "ann@example.org", "username": "ann", "password": PASSWORD});
     let path = format!("/v1/accounts/{}/claim", code["account_id"].as_str().unwrap());
     server.request(reqwest::Method::POST, &path, None, Some(claim.clone())).await.ok();
@@ -106,8 +108,10 @@ fn check(history: &[Value], records: &[Value], room: &str) {
     let expected: Vec<&Value> =
         records.iter().filter(|record| record["room"] == room && record["kind"] == "message").collect();
     assert_eq!(history.len(), expected.len());
-    let ids: HashMap<&str, &Value> =
-        history.iter().map(|message| (message["source_id"].as_str().unwrap(), &message["message_id"])).collect();
+    let ids: HashMap<&str, &Value> = history
+        .iter()
+        .map(|message| (message["source_id"].as_str().unwrap(), &message["message_id"]))
+        .collect();
     let mut authors: HashMap<&str, &Value> = HashMap::new();
     for (found, record) in history.iter().zip(expected) {
         assert_eq!(found["source_id"], record["id"]);

@@ -1,4 +1,5 @@
 //! The way through the README, on both logs.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
 
@@ -17,7 +18,10 @@ async fn walk(mut server: Server) {
     let sent = server.send(&ada, &room, "Hello, Bob!").await;
     assert_eq!(sent["seq"], 4);
     let frame = stream.next().await.unwrap();
-    assert_eq!((&frame["type"], &frame["room_id"], &frame["seq"]), (&json!("event"), &json!(room), &json!(4)));
+    assert_eq!(
+        (&frame["type"], &frame["room_id"], &frame["seq"]),
+        (&json!("event"), &json!(room), &json!(4))
+    );
     assert_eq!(frame["event"]["type"], "message_sent");
     assert_eq!(frame["event"]["text"], "Hello, Bob!");
     assert_eq!(frame["event"]["author_id"], ada.id);
@@ -38,7 +42,8 @@ async fn walk(mut server: Server) {
     assert_eq!(seqs, (4..=13).collect::<Vec<u64>>());
     let newest = server.get(&format!("/v1/rooms/{room}/messages?limit=4"), &bob.token).await.ok();
     assert_eq!(newest["items"], json!(all[6..]));
-    let before = server.get(&format!("/v1/rooms/{room}/messages?before_seq=8&limit=2"), &bob.token).await.ok();
+    let before =
+        server.get(&format!("/v1/rooms/{room}/messages?before_seq=8&limit=2"), &bob.token).await.ok();
     assert_eq!(before["items"], json!(all[2..4]));
     assert_eq!(stream.until_text("last").await.len(), 8);
 
@@ -48,15 +53,22 @@ async fn walk(mut server: Server) {
     server.start_again().await;
     let mut stream = Stream::open(&server, &bob, json!({ &room: 9 })).await;
     let missed: Vec<Value> = stream.until_text("last").await;
-    assert_eq!(missed.iter().map(|frame| frame["seq"].as_u64().unwrap()).collect::<Vec<_>>(), [10, 11, 12, 13]);
+    assert_eq!(
+        missed.iter().map(|frame| frame["seq"].as_u64().unwrap()).collect::<Vec<_>>(),
+        [10, 11, 12, 13]
+    );
     server.send(&ada, &room, "after the restart").await;
     assert_eq!(stream.next().await.unwrap()["seq"], 14);
     assert_eq!(server.history(&ada, &room, 100, position).await[..10], all[..]);
     let rooms = server.get("/v1/rooms", &bob.token).await.ok();
     assert_eq!(rooms["items"][0]["name"], "Lounge");
     let members = server.get(&format!("/v1/rooms/{room}/members"), &ada.token).await.ok();
-    let mut names: Vec<&str> =
-        members["items"].as_array().unwrap().iter().map(|member| member["username"].as_str().unwrap()).collect();
+    let mut names: Vec<&str> = members["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|member| member["username"].as_str().unwrap())
+        .collect();
     names.sort_unstable();
     assert_eq!(names, ["ada", "bob"]);
     let message = format!("/v1/rooms/{room}/messages/{}", reply["message_id"].as_str().unwrap());
@@ -65,7 +77,10 @@ async fn walk(mut server: Server) {
     // A graceful stop tells the socket to resume; whoever left sees nothing more.
     server.leave(&bob, &room).await;
     let left = stream.next().await.unwrap();
-    assert_eq!((&left["event"]["type"], &left["event"]["account_id"]), (&json!("member_left"), &json!(bob.id)));
+    assert_eq!(
+        (&left["event"]["type"], &left["event"]["account_id"]),
+        (&json!("member_left"), &json!(bob.id))
+    );
     server.send(&ada, &room, "not for Bob").await;
     server.get(&format!("/v1/rooms/{room}/messages"), &bob.token).await.problem(404, "room_not_found");
     assert!(server.stop().await.success());
@@ -81,7 +96,8 @@ async fn the_readme_on_sqlite() {
 async fn the_readme_on_kafka() {
     let Some(brokers) = kafka() else { return };
     let settings = on_kafka(&brokers);
-    let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let settings: Vec<(&str, &str)> =
+        settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     walk(Server::start_with(&settings).await).await;
 }
 
@@ -96,9 +112,15 @@ async fn commands_on_the_socket_have_the_same_answers() {
         frames.push(stream.next().await.unwrap());
     }
     let room = frames.iter().find(|frame| frame["type"] == "accepted").unwrap()["room_id"].clone();
-    stream.send(json!({"type": "command", "id": "2", "command": "send_message", "room_id": room, "text": ""})).await;
-    stream.send(json!({"type": "command", "id": "3", "command": "send_message", "room_id": room, "text": "hi"})).await;
-    while !(frames.iter().any(|frame| frame["type"] == "rejected") && frames.iter().any(|f| f["event"]["text"] == "hi")) {
+    stream
+        .send(json!({"type": "command", "id": "2", "command": "send_message", "room_id": room, "text": ""}))
+        .await;
+    stream
+        .send(json!({"type": "command", "id": "3", "command": "send_message", "room_id": room, "text": "hi"}))
+        .await;
+    while !(frames.iter().any(|frame| frame["type"] == "rejected")
+        && frames.iter().any(|f| f["event"]["text"] == "hi"))
+    {
         frames.push(stream.next().await.unwrap());
     }
     let rejected = frames.iter().find(|frame| frame["type"] == "rejected").unwrap();

@@ -55,13 +55,28 @@ pub struct MemberRow {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DirectoryChange {
     Account(AccountRow),
-    AccountClaimed { account_id: AccountId, username: String },
+    AccountClaimed {
+        account_id: AccountId,
+        username: String,
+    },
     /// `last_seq` and `member_count` come from the other changes.
     Room(RoomRow),
-    Joined { room_id: RoomId, account_id: AccountId, role: String, seq: Seq, at_ms: i64 },
-    Left { room_id: RoomId, account_id: AccountId },
+    Joined {
+        room_id: RoomId,
+        account_id: AccountId,
+        role: String,
+        seq: Seq,
+        at_ms: i64,
+    },
+    Left {
+        room_id: RoomId,
+        account_id: AccountId,
+    },
     /// The room's timeline reached this seq.
-    LastSeq { room_id: RoomId, seq: Seq },
+    LastSeq {
+        room_id: RoomId,
+        seq: Seq,
+    },
 }
 
 #[derive(Debug, Clone)]

@@ -46,9 +46,17 @@ pub struct StoredMessage {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MembershipChange {
-    Joined { room_id: RoomId, account_id: AccountId, seq: Seq },
+    Joined {
+        room_id: RoomId,
+        account_id: AccountId,
+        seq: Seq,
+    },
     /// `seq` is the event of leaving, the last that the account may see.
-    Left { room_id: RoomId, account_id: AccountId, seq: Seq },
+    Left {
+        room_id: RoomId,
+        account_id: AccountId,
+        seq: Seq,
+    },
 }
 
 /// What one batch of records adds. Applying a batch again changes nothing.
@@ -92,12 +100,21 @@ pub trait RoomStore: Send + Sync + 'static {
     async fn seq_range(&self, room: RoomId) -> Result<Option<(Seq, Seq)>, StoreError>;
 
     /// At most `limit` messages, in rising seq whatever the direction.
-    async fn messages(&self, room: RoomId, page: Page, limit: usize) -> Result<Vec<StoredMessage>, StoreError>;
+    async fn messages(
+        &self,
+        room: RoomId,
+        page: Page,
+        limit: usize,
+    ) -> Result<Vec<StoredMessage>, StoreError>;
 
     async fn message(&self, room: RoomId, message: MessageId) -> Result<Option<StoredMessage>, StoreError>;
 
     /// Which of these messages the room holds.
-    async fn known_messages(&self, room: RoomId, messages: &[MessageId]) -> Result<Vec<MessageId>, StoreError>;
+    async fn known_messages(
+        &self,
+        room: RoomId,
+        messages: &[MessageId],
+    ) -> Result<Vec<MessageId>, StoreError>;
 
     /// What the account may see of the room; `None` if it never was a member.
     async fn visibility(&self, room: RoomId, account: AccountId) -> Result<Option<Visibility>, StoreError>;

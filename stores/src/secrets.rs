@@ -110,7 +110,11 @@ pub trait SecretsStore: Send + Sync + 'static {
     async fn void_reservation(&self, account: AccountId) -> Result<(), StoreError>;
 
     /// Pending rows made before this time, oldest first.
-    async fn pending_reservations(&self, before_ms: i64, limit: usize) -> Result<Vec<Reservation>, StoreError>;
+    async fn pending_reservations(
+        &self,
+        before_ms: i64,
+        limit: usize,
+    ) -> Result<Vec<Reservation>, StoreError>;
 
     /// By folded user name or e-mail.
     async fn credential(&self, login: &str) -> Result<Option<Credential>, StoreError>;

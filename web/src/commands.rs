@@ -14,9 +14,18 @@ use crate::{Position, Problem};
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ClientCommand {
     CreateRoom(CreateRoom),
-    JoinRoom { room_id: RoomId },
-    LeaveRoom { room_id: RoomId },
-    SendMessage { room_id: RoomId, text: String, #[serde(default)] reply_to: Option<MessageId> },
+    JoinRoom {
+        room_id: RoomId,
+    },
+    LeaveRoom {
+        room_id: RoomId,
+    },
+    SendMessage {
+        room_id: RoomId,
+        text: String,
+        #[serde(default)]
+        reply_to: Option<MessageId>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

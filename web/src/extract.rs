@@ -59,7 +59,8 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         axum::extract::Path::from_request_parts(parts, state).await.map(|path| Self(path.0)).map_err(
             |error: PathRejection| {
-                Problem::bad_request("invalid_path", "An id in the path is malformed.").detail(error.body_text())
+                Problem::bad_request("invalid_path", "An id in the path is malformed.")
+                    .detail(error.body_text())
             },
         )
     }
@@ -75,7 +76,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         axum::extract::Query::from_request_parts(parts, state).await.map(|query| Self(query.0)).map_err(
             |error: QueryRejection| {
-                Problem::bad_request("invalid_query", "A query parameter is malformed.").detail(error.body_text())
+                Problem::bad_request("invalid_query", "A query parameter is malformed.")
+                    .detail(error.body_text())
             },
         )
     }

@@ -86,7 +86,8 @@ impl<S: Send + Sync> FromRequestParts<S> for MinPositions {
 
 impl MinPositions {
     fn parse(query: &str) -> Result<Self, Problem> {
-        let invalid = |what: &str| Problem::bad_request("invalid_query", format!("`{what}` is malformed.")).field(what);
+        let invalid =
+            |what: &str| Problem::bad_request("invalid_query", format!("`{what}` is malformed.")).field(what);
         let mut this = Self { positions: Vec::new(), wait: DEFAULT_WAIT };
         // Both kinds of value consist of characters that need no escaping.
         for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
@@ -151,7 +152,8 @@ mod tests {
 
     #[test]
     fn min_positions_are_repeatable_and_bounded() {
-        let parsed = MinPositions::parse("limit=3&min_position=r1-2&min_position=a0-f&wait_ms=99999999").unwrap();
+        let parsed =
+            MinPositions::parse("limit=3&min_position=r1-2&min_position=a0-f&wait_ms=99999999").unwrap();
         assert_eq!(parsed.positions.len(), 2);
         assert_eq!(parsed.wait, MAX_WAIT);
         assert!(MinPositions::parse("min_position=nonsense").is_err());

@@ -73,12 +73,12 @@ impl Tokens {
     }
 
     pub fn verify(&self, token: &str) -> Result<Claims, TokenError> {
-        decode::<Claims>(token, &self.0.decoding, &self.0.validation).map(|data| data.claims).map_err(|error| {
-            match error.kind() {
+        decode::<Claims>(token, &self.0.decoding, &self.0.validation).map(|data| data.claims).map_err(
+            |error| match error.kind() {
                 jsonwebtoken::errors::ErrorKind::ExpiredSignature => TokenError::Expired,
                 _ => TokenError::Invalid(error),
-            }
-        })
+            },
+        )
     }
 }
 

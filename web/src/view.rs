@@ -154,7 +154,9 @@ fn view_event(event: &Event, record_time_ms: i64, key: Option<&ContentKey>) -> O
             name: open_text(key, &aad::room_name(e.room_id), &e.name),
             creator_id: e.creator_id,
         },
-        Event::MemberJoined(e) => EventView::MemberJoined { at, account_id: e.account_id, role: e.role.clone() },
+        Event::MemberJoined(e) => {
+            EventView::MemberJoined { at, account_id: e.account_id, role: e.role.clone() }
+        }
         Event::MemberLeft(e) => EventView::MemberLeft { at, account_id: e.account_id },
         Event::MessageSent(e) => EventView::MessageSent {
             at,
@@ -189,7 +191,11 @@ pub async fn open_messages(
             room_id: message.room_id,
             seq: message.seq,
             author_id: message.author_id,
-            text: open_text(key.as_ref(), &aad::message_text(message.room_id, message.message_id), &message.text),
+            text: open_text(
+                key.as_ref(),
+                &aad::message_text(message.room_id, message.message_id),
+                &message.text,
+            ),
             reply_to: message.reply_to,
             sent_at: timestamp(message.sent_at_ms),
             source_id: message.source_id,

@@ -130,6 +130,10 @@ impl SocketQueue {
         self.lock().bytes
     }
 
+    pub fn has_frames(&self) -> bool {
+        !self.lock().inbox.frames.is_empty()
+    }
+
     /// Everything that had no room has been made up for.
     pub fn caught_up(&self) {
         self.lock().inbox.overflowed = None;

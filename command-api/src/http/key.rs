@@ -16,7 +16,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Key {
         let Some(value) = parts.headers.get("idempotency-key") else { return Ok(Self(None)) };
         let key = value.to_str().ok().and_then(|text| text.trim_matches('"').parse().ok());
         key.map(|key| Self(Some(key))).ok_or_else(|| {
-            Problem::bad_request("invalid_idempotency_key", "An idempotency key is a UUIDv7.").field("Idempotency-Key")
+            Problem::bad_request("invalid_idempotency_key", "An idempotency key is a UUIDv7.")
+                .field("Idempotency-Key")
         })
     }
 }

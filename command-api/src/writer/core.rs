@@ -90,11 +90,19 @@ impl Default for Options {
 #[derive(Debug, Clone)]
 pub enum Effect {
     /// Append, and report a failure with the token.
-    Append { token: u64, record: NewRecord },
+    Append {
+        token: u64,
+        record: NewRecord,
+    },
     /// Ask the log for its end, and report it with the query's number. The next query comes only
     /// after the report.
-    QueryEnd { query: u64 },
-    Respond { request: RequestId, outcome: Outcome },
+    QueryEnd {
+        query: u64,
+    },
+    Respond {
+        request: RequestId,
+        outcome: Outcome,
+    },
     /// This writer has stopped for good; somebody has to look.
     Alarm(String),
 }
@@ -103,7 +111,10 @@ pub enum Effect {
 enum Mode {
     Following,
     /// `token` of the claim's append.
-    Claiming { token: u64, sent_at: Millis },
+    Claiming {
+        token: u64,
+        sent_at: Millis,
+    },
     Owning(Box<Speculative>),
     Stopped,
 }
@@ -376,7 +387,8 @@ impl Core {
         let overdue = match &self.mode {
             Mode::Claiming { sent_at, .. } => elapsed >= sent_at + CLAIM_TIMEOUT_MS,
             Mode::Owning(_) => {
-                let lost = self.in_flight.front().is_some_and(|sent| elapsed >= sent.sent_at + READ_BACK_TIMEOUT_MS);
+                let lost =
+                    self.in_flight.front().is_some_and(|sent| elapsed >= sent.sent_at + READ_BACK_TIMEOUT_MS);
                 lost || (!self.releases.is_empty() && self.ends.stalled(elapsed))
             }
             Mode::Following | Mode::Stopped => false,
@@ -404,12 +416,15 @@ impl Core {
         let own = self.in_flight.front().is_some_and(|sent| sent.value == record.value);
         let followed = match self.in_flight.front() {
             // Decoded before it was sent.
-            Some(sent) if own && sent.command.is_some() => self.follower.follow_own(record, sent.record_time_ms),
+            Some(sent) if own && sent.command.is_some() => {
+                self.follower.follow_own(record, sent.record_time_ms)
+            }
             _ => self.follower.follow(record),
         };
         match followed {
             Err(error) => {
-                let reason = format!("{}: {error}: {:?}", self.partition(), std::error::Error::source(&error));
+                let reason =
+                    format!("{}: {error}: {:?}", self.partition(), std::error::Error::source(&error));
                 self.stop(reason);
             }
             Ok(Followed::Skipped(reason)) => {
@@ -442,7 +457,9 @@ impl Core {
         if mutated(Mutation::WindowNotRebuilt) {
             return;
         }
-        if let (Some(actor), Some(key), Some(fingerprint)) = (command.actor, command.key, &command.fingerprint) {
+        if let (Some(actor), Some(key), Some(fingerprint)) =
+            (command.actor, command.key, &command.fingerprint)
+        {
             let answer = Answer::from_events(&command.events);
             self.window.accept((actor, key), fingerprint.clone(), answer, offset, command.record_time_ms);
         }
@@ -486,8 +503,13 @@ impl Core {
         self.requeue_in_flight();
         self.requeue_releases();
         self.mode = Mode::Following;
-        self.eager = false;
+        // Claims of the past are those of owners that this one was started to replace, and the one
+        // that gave the log its identity has no owner behind it.
+        let replaced = own.is_none() && !self.ends.caught_up();
+        let ownerless = claim_id == self.identity.log_id;
+        self.eager &= replaced || ownerless;
         match own.map(|claim| self.clock_agrees(claim.sent_at, append_time_ms)) {
+            None if ownerless => {}
             None => self.quiet_until = self.clock.elapsed() + self.left_alone(append_time_ms),
             Some(Some(true)) => self.own(claim_id),
             Some(Some(false)) => {
@@ -636,5 +658,4 @@ fn scoped_key(request: &Request) -> Option<ScopedKey> {
 }
 
 #[cfg(test)]
-#[path = "core_tests.rs"]
 mod tests;

@@ -27,7 +27,8 @@ pub fn encode(
     let mut announce = |bytes: &[u8]| -> Result<(), CodecError> {
         let fingerprint = codec::fingerprint(bytes)?;
         if !announced(fingerprint) && !announcements.iter().any(|(known, _)| *known == fingerprint) {
-            let version = Registry::known().version(fingerprint).ok_or(CodecError::UnknownSchema(fingerprint))?;
+            let version =
+                Registry::known().version(fingerprint).ok_or(CodecError::UnknownSchema(fingerprint))?;
             announcements.push((fingerprint, version.json.as_str()));
         }
         Ok(())

@@ -68,7 +68,8 @@ impl Window {
             return Lookup::Used(entry);
         }
         let time = key.time_ms();
-        let forgotten = self.accounts.get(&account).and_then(|keys| keys.horizon_ms).is_some_and(|h| time <= h);
+        let forgotten =
+            self.accounts.get(&account).and_then(|keys| keys.horizon_ms).is_some_and(|h| time <= h);
         if time < record_time_ms - WINDOW_MS || forgotten || time > record_time_ms + MAX_AHEAD_MS {
             return Lookup::Refused;
         }

@@ -1,9 +1,9 @@
 //! The log in Kafka: the distributed profile.
 //!
-//! Appends go through one idempotent producer ([`producer`]). Records come back through one
-//! consumer of all followed partitions, which fills the rings ([`live`]); readers that are behind
-//! use a few consumers of their own ([`cold`]). The end of a partition is asked from its leader
-//! each time ([`ends`]).
+//! Appends go through one idempotent producer (`producer`). Records come back through one
+//! consumer of all followed partitions, which fills the rings (`live`); readers that are behind
+//! use a few consumers of their own (`cold`). The end of a partition is asked from its leader
+//! each time (`ends`).
 
 mod client;
 mod cold;

@@ -1,7 +1,7 @@
 //! The log in one SQLite file: the embedded profile.
 //!
-//! One thread writes, with the only connection that may ([`writer`]); readers that are behind use
-//! read-only connections ([`cold`]), all others the rings in memory ([`crate::tail`]).
+//! One thread writes, with the only connection that may (`writer`); readers that are behind use
+//! read-only connections (`cold`), all others the rings in memory (`crate::tail`).
 
 mod cold;
 mod queue;
@@ -76,7 +76,7 @@ impl SqliteLog {
         Ok(Self { tails, queue, readers, most_pages, writer: Some(writer), _lock: lock })
     }
 
-    /// Stands for a disk with room for this many pages only; 0: no bound. For tests.
+    /// For tests: stands for a disk with room for this many pages only; 0 is no bound.
     #[doc(hidden)]
     pub fn limit_pages(&self, pages: u32) {
         self.most_pages.store(pages, Ordering::Relaxed);

@@ -35,7 +35,7 @@ pub async fn sqlite_stores(folder: &Path) -> Stores {
 }
 
 /// Longest that a test waits for the projections.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Projectors at work; they end with this.
 pub struct Running {

@@ -60,8 +60,14 @@ pub fn events() -> Vec<Event> {
         }
         .into(),
         MemberJoined { room_id, seq: 2, account_id: account(1), role: "owner".into(), imported: None }.into(),
-        MemberJoined { room_id, seq: 3, account_id: account(2), role: "member".into(), imported: Some(imported()) }
-            .into(),
+        MemberJoined {
+            room_id,
+            seq: 3,
+            account_id: account(2),
+            role: "member".into(),
+            imported: Some(imported()),
+        }
+        .into(),
         MemberLeft { room_id, seq: 4, account_id: account(2), imported: None }.into(),
         MemberLeft { room_id, seq: 5, account_id: account(2), imported: Some(imported()) }.into(),
         MessageSent {

@@ -107,7 +107,9 @@ impl Import {
                 Err(reason) => Err(reason),
             };
             match record {
-                Err(title) => self.report(&bar, LineProblem { line: number, code: "unreadable".into(), title }),
+                Err(title) => {
+                    self.report(&bar, LineProblem { line: number, code: "unreadable".into(), title })
+                }
                 Ok(record) => self.take(&bar, number, record).await?,
             }
         }
@@ -169,7 +171,8 @@ impl Import {
             // What is wrong with the whole batch (a room's path) is wrong with each of its lines.
             Err(Failure::Refused(title)) => {
                 for line in &request.lines {
-                    let problem = LineProblem { line: line.line, code: "refused".into(), title: title.clone() };
+                    let problem =
+                        LineProblem { line: line.line, code: "refused".into(), title: title.clone() };
                     self.report(bar, problem);
                 }
                 return Ok(());
@@ -217,7 +220,11 @@ impl Import {
                     match status {
                         StatusCode::UNPROCESSABLE_ENTITY => return Err(Failure::Refused(text)),
                         StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {}
-                        _ => return Err(Failure::Broken(anyhow::anyhow!("the platform answered {status}: {text}"))),
+                        _ => {
+                            return Err(Failure::Broken(anyhow::anyhow!(
+                                "the platform answered {status}: {text}"
+                            )));
+                        }
                     }
                     anyhow::anyhow!("the platform answered {status}: {text}")
                 }
@@ -309,7 +316,8 @@ fn open(path: &Path) -> anyhow::Result<(Lines, ProgressBar)> {
 
 /// The file's name without `.jsonl` and `.gz`.
 fn source_name(path: &Path) -> anyhow::Result<String> {
-    let name = path.file_name().and_then(|name| name.to_str()).context("the file has no name: use --source")?;
+    let name =
+        path.file_name().and_then(|name| name.to_str()).context("the file has no name: use --source")?;
     let name = name.strip_suffix(".gz").unwrap_or(name);
     Ok(name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned())
 }
@@ -318,7 +326,9 @@ fn source_name(path: &Path) -> anyhow::Result<String> {
 fn encode_segment(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                char::from(byte).to_string()
+            }
             _ => format!("%{byte:02X}"),
         })
         .collect()

@@ -21,7 +21,11 @@ pub const PASSWORD: &str = "correct horse battery";
 
 pub fn roomlog() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_roomlog"));
-    command.stdin(Stdio::null()).kill_on_drop(true).env_remove("ROOMLOG_LOG").env("ROOMLOG_LOG_LEVEL", "warn");
+    command
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .env_remove("ROOMLOG_LOG")
+        .env("ROOMLOG_LOG_LEVEL", "warn");
     command
 }
 
@@ -54,7 +58,8 @@ impl Server {
     }
 
     pub async fn start_with(settings: &[(&str, &str)]) -> Self {
-        let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let settings =
+            settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let mut server = Self {
             child: None,
             data: TempDir::new().unwrap(),
@@ -94,7 +99,13 @@ impl Server {
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         self.child = Some(child);
         let until = Instant::now() + DEADLINE;
-        while self.http.get(format!("{}/readyz", self.url)).send().await.is_ok_and(|r| !r.status().is_success()) {
+        while self
+            .http
+            .get(format!("{}/readyz", self.url))
+            .send()
+            .await
+            .is_ok_and(|r| !r.status().is_success())
+        {
             assert!(Instant::now() < until, "the server is ready in time");
             tokio::task::yield_now().await;
         }
@@ -112,11 +123,16 @@ impl Server {
         assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         timeout(DEADLINE, child.wait()).await.expect("the server stops in time").unwrap()
     }
-
 }
 
 impl Api {
-    pub async fn request(&self, method: Method, path: &str, who: Option<&str>, body: Option<Value>) -> Answer {
+    pub async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        who: Option<&str>,
+        body: Option<Value>,
+    ) -> Answer {
         let mut request = self.http.request(method, format!("{}{path}", self.url));
         if let Some(token) = who {
             request = request.bearer_auth(token);
@@ -149,7 +165,8 @@ impl Api {
     }
 
     pub async fn log_in(&self, login: &str) -> Answer {
-        self.request(Method::POST, "/v1/sessions", None, Some(json!({"login": login, "password": PASSWORD}))).await
+        self.request(Method::POST, "/v1/sessions", None, Some(json!({"login": login, "password": PASSWORD})))
+            .await
     }
 
     pub async fn room(&self, owner: &Account, name: &str) -> String {
@@ -162,7 +179,9 @@ impl Api {
     }
 
     pub async fn leave(&self, who: &Account, room: &str) -> Value {
-        self.request(Method::DELETE, &format!("/v1/rooms/{room}/members/me"), Some(&who.token), None).await.ok()
+        self.request(Method::DELETE, &format!("/v1/rooms/{room}/members/me"), Some(&who.token), None)
+            .await
+            .ok()
     }
 
     pub async fn send(&self, who: &Account, room: &str, text: &str) -> Value {
@@ -185,8 +204,9 @@ impl Api {
         let mut all: Vec<Value> = Vec::new();
         let mut after = 0;
         loop {
-            let path =
-                format!("/v1/rooms/{room}/messages?after_seq={after}&limit={page}&min_position={position}&wait_ms=20000");
+            let path = format!(
+                "/v1/rooms/{room}/messages?after_seq={after}&limit={page}&min_position={position}&wait_ms=20000"
+            );
             let items = self.get(&path, &who.token).await.ok()["items"].as_array().unwrap().clone();
             let Some(last) = items.last() else { return all };
             after = last["seq"].as_u64().unwrap();

@@ -18,7 +18,8 @@ pub struct Stream {
 impl Stream {
     /// Opens the stream from these seqs on.
     pub async fn open(server: &Server, who: &Account, since: Value) -> Self {
-        let mut socket = connect(server, &[("authorization", &format!("Bearer {}", who.token))]).await.unwrap();
+        let mut socket =
+            connect(server, &[("authorization", &format!("Bearer {}", who.token))]).await.unwrap();
         socket.send(Message::text(json!({"type": "start", "since": since}).to_string())).await.unwrap();
         let started = next(&mut socket).await.expect("the stream starts");
         assert_eq!(started["type"], "started", "{started}");
@@ -59,7 +60,10 @@ pub async fn connect(
     for (name, value) in headers {
         request.headers_mut().insert(*name, value.parse().unwrap());
     }
-    timeout(DEADLINE, tokio_tungstenite::connect_async(request)).await.expect("an answer in time").map(|(s, _)| s)
+    timeout(DEADLINE, tokio_tungstenite::connect_async(request))
+        .await
+        .expect("an answer in time")
+        .map(|(s, _)| s)
 }
 
 async fn next(socket: &mut WebSocketStream<MaybeTlsStream<TcpStream>>) -> Option<Value> {

@@ -66,9 +66,8 @@ impl Sealer {
         &self,
         pairs: &[(AccountId, RoomId)],
     ) -> Result<Vec<Option<ContentKey>>, SealError> {
-        let owners = pairs
-            .iter()
-            .flat_map(|&(account, room)| [KeyOwner::Account(account), KeyOwner::Room(room)]);
+        let owners =
+            pairs.iter().flat_map(|&(account, room)| [KeyOwner::Account(account), KeyOwner::Room(room)]);
         let keys = self.load(owners).await?;
         Ok(pairs
             .iter()

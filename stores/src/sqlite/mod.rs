@@ -1,14 +1,36 @@
-//! The stores on SQLite.
+//! The stores on SQLite, for one process: two handles on the same folder, in one process or two,
+//! are not meant to be.
+//!
+//! The projections (rooms, directory) run with `synchronous=NORMAL`: rows and cursor are one
+//! transaction, so a power cut takes back the last batches as a whole, and the log gives them again.
+//! A process that is killed loses nothing. The secrets can't be rebuilt: `synchronous=FULL`.
 
 mod database;
 mod directory;
-mod directory_changes;
 mod generations;
 mod pools;
-mod pool;
+mod projected;
 mod rooms;
 mod secrets;
 
 pub use directory::SqliteDirectoryStore;
 pub use rooms::SqliteRoomStore;
 pub use secrets::SqliteSecretsStore;
+
+use roomlog_eventlog::Cursor;
+
+use crate::StoreError;
+
+/// SQLite's numbers are signed; what is beyond them is beyond every row.
+fn to_i64(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+fn cursor_to_json(store: &'static str, cursor: &Cursor) -> Result<String, StoreError> {
+    serde_json::to_string(cursor).map_err(|error| StoreError::Damaged { store, what: error.to_string() })
+}
+
+fn cursor_from_json(store: &'static str, json: &str) -> Result<Cursor, StoreError> {
+    serde_json::from_str(json)
+        .map_err(|error| StoreError::Damaged { store, what: format!("a cursor: {error}") })
+}

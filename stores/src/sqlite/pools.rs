@@ -46,10 +46,7 @@ impl Pools {
             .synchronous(synchronous)
             .busy_timeout(BUSY_TIMEOUT)
             .pragma("secure_delete", "ON");
-        let reading = SqliteConnectOptions::new()
-            .filename(path)
-            .read_only(true)
-            .busy_timeout(BUSY_TIMEOUT);
+        let reading = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT);
         let failed = |error| failed(store, error);
         let writer = pool(1).connect_with(writing).await.map_err(failed)?;
         migrations.run(&writer).await.map_err(|error| migration_failed(store, migrations, error))?;

@@ -96,10 +96,16 @@ impl Workload {
 impl fmt::Display for Workload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rooms = if self.rooms == 1 { "room" } else { "rooms" };
-        write!(f, "{} {rooms} × {} sockets, ", self.rooms, self.sockets_per_room)?;
-        match self.load {
-            Load::Open { messages_per_second } => write!(f, "{messages_per_second} messages/s"),
-            Load::Closed { senders } => write!(f, "{senders} closed-loop senders"),
+        write!(f, "{} {rooms} × {} sockets, {}", self.rooms, self.sockets_per_room, self.load)
+    }
+}
+
+impl fmt::Display for Load {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open { messages_per_second } => write!(f, "{messages_per_second} messages/s"),
+            Self::Closed { senders: 1 } => f.write_str("1 closed-loop sender"),
+            Self::Closed { senders } => write!(f, "{senders} closed-loop senders"),
         }
     }
 }

@@ -88,8 +88,11 @@ mod tests {
 
     #[test]
     fn rounds_come_to_their_median_and_range() {
-        let rounds =
-            [round(&[("p50_ms", 3.0)]), round(&[("p50_ms", 1.0), ("rss_mb", 9.0)]), round(&[("p50_ms", 7.0)])];
+        let rounds = [
+            round(&[("p50_ms", 3.0)]),
+            round(&[("p50_ms", 1.0), ("rss_mb", 9.0)]),
+            round(&[("p50_ms", 7.0)]),
+        ];
         let summaries = summarize(&rounds);
         assert_eq!(summaries["p50_ms"], Summary { median: 3.0, min: 1.0, max: 7.0 });
         assert_eq!(summaries["rss_mb"], Summary { median: 9.0, min: 9.0, max: 9.0 });

@@ -9,7 +9,8 @@ use anyhow::{Context, Result};
 ///
 /// The kernel counts in ticks of usually 10 ms: too coarse for less than a second or so.
 pub fn processor_time(pid: u32) -> Result<Duration> {
-    let ticks = parse_stat(&read(pid, "stat")?).with_context(|| format!("/proc/{pid}/stat is not understood"))?;
+    let ticks =
+        parse_stat(&read(pid, "stat")?).with_context(|| format!("/proc/{pid}/stat is not understood"))?;
     Ok(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
 }
 

@@ -72,7 +72,8 @@ impl Core {
             Ok(Decision::Unchanged(answer)) => self.wait_for_release(id, Decided::Unchanged(answer)),
             Ok(Decision::Events(events)) => {
                 let announced = |fingerprint| {
-                    self.follower.announced().contains(fingerprint) || speculative.announced.contains(&fingerprint)
+                    self.follower.announced().contains(fingerprint)
+                        || speculative.announced.contains(&fingerprint)
                 };
                 match encode(request, &events, record_time_ms, announced) {
                     // One command that does not encode is no reason to stop the partition.
@@ -111,7 +112,8 @@ impl Core {
             speculative.state.apply(event);
         }
         let answer = Answer::from_events(events);
-        let fingerprint = self.requests.get(id).and_then(|pending| pending.request.key.clone()).map(|(_, f)| f);
+        let fingerprint =
+            self.requests.get(id).and_then(|pending| pending.request.key.clone()).map(|(_, f)| f);
         let command = SentCommand { request: id, key: scoped.zip(fingerprint), answer };
         self.append(Kind::Command, &encoded.body, encoded.key, encoded.headers, Some(command));
         if let Some(scoped) = scoped {
@@ -153,7 +155,8 @@ impl Core {
     pub(super) fn release(&mut self) {
         while let Some(&id) = self.releases.front() {
             // Whoever reached its deadline has its answer.
-            if let Some(Waiting::Release { decided, basis, query }) = self.requests.get(id).map(|p| p.waiting) {
+            if let Some(Waiting::Release { decided, basis, query }) = self.requests.get(id).map(|p| p.waiting)
+            {
                 if !self.may_release(basis, query) {
                     return;
                 }

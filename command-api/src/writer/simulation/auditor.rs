@@ -122,9 +122,17 @@ impl Auditor {
             match outcome {
                 Outcome::Unknown => {}
                 Outcome::Accepted { .. } => {
-                    hold!(false, AcknowledgedIsAccepted, "attempt {attempt}: acknowledged before offset {offset}");
+                    hold!(
+                        false,
+                        AcknowledgedIsAccepted,
+                        "attempt {attempt}: acknowledged before offset {offset}"
+                    );
                 }
-                _ => hold!(false, RefusedIsNeverAccepted, "attempt {attempt}: {outcome:?}, then accepted at {offset}"),
+                _ => hold!(
+                    false,
+                    RefusedIsNeverAccepted,
+                    "attempt {attempt}: {outcome:?}, then accepted at {offset}"
+                ),
             }
         }
         let mut state = self.state().clone();
@@ -156,7 +164,8 @@ impl Auditor {
     fn check_later_attempts(&self, scoped: ScopedKey, attempt: AttemptId) -> Result<(), Violation> {
         for later in self.attempts_of.get(&scoped).into_iter().flatten().filter(|later| **later > attempt) {
             let outcome = self.asked[later].outcome.as_ref();
-            let decided = matches!(outcome, Some(Outcome::Rejected(_) | Outcome::Unchanged { .. } | Outcome::TooLarge));
+            let decided =
+                matches!(outcome, Some(Outcome::Rejected(_) | Outcome::Unchanged { .. } | Outcome::TooLarge));
             hold!(
                 !decided,
                 RejectionRestsOnFreshPrefix,
@@ -193,28 +202,51 @@ impl Auditor {
         let by_key = scoped(&asked.request).and_then(|scoped| self.by_key.get(&scoped));
         if let Outcome::Accepted { answer, offset } = outcome {
             let accepted = if asked.request.key.is_some() { by_key } else { own };
-            hold!(accepted.is_some(), AcknowledgedIsAccepted, "attempt {attempt}: {outcome:?}, not in the accepted log");
+            hold!(
+                accepted.is_some(),
+                AcknowledgedIsAccepted,
+                "attempt {attempt}: {outcome:?}, not in the accepted log"
+            );
             let Some(accepted) = accepted else { return Ok(()) };
             let first = (accepted.answer, accepted.offset) == (*answer, *offset);
             if accepted.attempt == attempt {
-                hold!(first, AcknowledgedIsAccepted, "attempt {attempt}: {outcome:?}, the log has {accepted:?}");
+                hold!(
+                    first,
+                    AcknowledgedIsAccepted,
+                    "attempt {attempt}: {outcome:?}, the log has {accepted:?}"
+                );
             } else {
-                hold!(first, RepeatGetsFirstAnswer, "attempt {attempt}: {outcome:?}, the first was {accepted:?}");
+                hold!(
+                    first,
+                    RepeatGetsFirstAnswer,
+                    "attempt {attempt}: {outcome:?}, the first was {accepted:?}"
+                );
                 self.counters.repeats += 1;
             }
             return Ok(());
         }
         let may_be_accepted = matches!(outcome, Outcome::Unknown);
-        hold!(own.is_none() || may_be_accepted, RefusedIsNeverAccepted, "attempt {attempt}: {outcome:?}, but {own:?}");
+        hold!(
+            own.is_none() || may_be_accepted,
+            RefusedIsNeverAccepted,
+            "attempt {attempt}: {outcome:?}, but {own:?}"
+        );
         match outcome {
             Outcome::KeyReused => {
-                let other = by_key.is_some_and(|accepted| self.fingerprint(accepted.attempt) != self.fingerprint(attempt));
-                hold!(other, RepeatGetsFirstAnswer, "attempt {attempt}: no other body was accepted under its key");
+                let other = by_key
+                    .is_some_and(|accepted| self.fingerprint(accepted.attempt) != self.fingerprint(attempt));
+                hold!(
+                    other,
+                    RepeatGetsFirstAnswer,
+                    "attempt {attempt}: no other body was accepted under its key"
+                );
             }
             Outcome::Rejected(_) | Outcome::Unchanged { .. } | Outcome::TooLarge => {
                 let known = by_key.is_some_and(|accepted| accepted.before < asked.accepted_at_arrival);
                 hold!(!known, RepeatGetsFirstAnswer, "attempt {attempt}: {outcome:?}, but {by_key:?}");
-                let rests = self.states[asked.accepted_at_arrival..].iter().any(|state| decides(state, &asked.request, outcome));
+                let rests = self.states[asked.accepted_at_arrival..]
+                    .iter()
+                    .any(|state| decides(state, &asked.request, outcome));
                 hold!(
                     rests,
                     RejectionRestsOnFreshPrefix,
@@ -248,7 +280,8 @@ fn decides(state: &State, request: &Request, outcome: &Outcome) -> bool {
         (Ok(Decision::Unchanged(answer)), Outcome::Unchanged { answer: said, .. }) => answer == *said,
         (Ok(Decision::Events(events)), Outcome::TooLarge) => {
             crate::writer::encode::encode(request, &events, 0, |_| true).is_ok_and(|encoded| {
-                encoded.body.len() + roomlog_eventlog::frame::HEADER_LEN > roomlog_eventlog::frame::MAX_RECORD_LEN
+                encoded.body.len() + roomlog_eventlog::frame::HEADER_LEN
+                    > roomlog_eventlog::frame::MAX_RECORD_LEN
             })
         }
         _ => false,

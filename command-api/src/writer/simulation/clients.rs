@@ -82,7 +82,8 @@ impl Clients {
         let key_time = now + key_shift(rng, profile);
         let bodies = if rng.chance(profile.other_body) { 2 } else { 1 };
         let key = key(rng, key_time);
-        let bodies = (0..bodies).map(|n| self.command(rng, profile, actor, &[key.uuid().as_bytes().as_slice(), &[n]].concat()));
+        let bodies = (0..bodies)
+            .map(|n| self.command(rng, profile, actor, &[key.uuid().as_bytes().as_slice(), &[n]].concat()));
         let bodies = bodies.collect();
         let key = (!rng.chance(profile.without_key)).then_some(key);
         self.intents.push(Intent { actor, key, bodies, stage: Stage::Due(now), fresh: false });
@@ -93,7 +94,13 @@ impl Clients {
         let actor = AccountId::from_u128(1000 + self.intents.len() as u128);
         let key = key(rng, now);
         let body = create(ID_KEY.root_room(actor, key.uuid().as_bytes()), None, actor, Access::Public);
-        self.intents.push(Intent { actor, key: Some(key), bodies: vec![body], stage: Stage::Due(now), fresh: true });
+        self.intents.push(Intent {
+            actor,
+            key: Some(key),
+            bodies: vec![body],
+            stage: Stage::Due(now),
+            fresh: true,
+        });
     }
 
     fn command(&mut self, rng: &mut Rng, profile: &Profile, actor: AccountId, seed: &[u8]) -> Command {
@@ -114,8 +121,14 @@ impl Clients {
             35..50 => Command::LeaveRoom { room_id, account_id: actor },
             _ => {
                 let message_id = ID_KEY.message(actor, seed, 0, room_id);
-                let earlier: Vec<MessageId> =
-                    self.messages.iter().rev().filter(|(room, _)| *room == room_id).take(4).map(|(_, id)| *id).collect();
+                let earlier: Vec<MessageId> = self
+                    .messages
+                    .iter()
+                    .rev()
+                    .filter(|(room, _)| *room == room_id)
+                    .take(4)
+                    .map(|(_, id)| *id)
+                    .collect();
                 let reply_to = if rng.chance(400) { rng.pick(&earlier) } else { None };
                 self.messages.push((room_id, message_id));
                 let text = if rng.chance(profile.too_large) { huge() } else { Bytes::from_static(b"text") };
@@ -149,7 +162,14 @@ impl Clients {
     }
 
     /// `None`: there will be no answer.
-    pub fn answered(&mut self, attempt: AttemptId, outcome: Option<&Outcome>, rng: &mut Rng, profile: &Profile, now: Millis) {
+    pub fn answered(
+        &mut self,
+        attempt: AttemptId,
+        outcome: Option<&Outcome>,
+        rng: &mut Rng,
+        profile: &Profile,
+        now: Millis,
+    ) {
         if let Some(Outcome::Accepted { answer, .. }) = outcome
             && let Command::CreateRoom(create) = &self.request(attempt, 0).command
             && answer.room_id == Some(create.room_id)
@@ -170,7 +190,13 @@ impl Clients {
             Some(_) => rng.chance(profile.repeated),
         };
         // Some come back much later, when days may have passed.
-        let pause = if intent.fresh { 50 } else if rng.chance(300) { rng.between(0, 20_000) } else { rng.between(0, 500) };
+        let pause = if intent.fresh {
+            50
+        } else if rng.chance(300) {
+            rng.between(0, 20_000)
+        } else {
+            rng.between(0, 500)
+        };
         intent.stage = if repeats { Stage::Due(now + pause) } else { Stage::Done };
     }
 
@@ -233,7 +259,9 @@ fn key_shift(rng: &mut Rng, profile: &Profile) -> Millis {
 }
 
 fn key(rng: &mut Rng, time_ms: Millis) -> IdempotencyKey {
-    let random = (u128::from(rng.next()) << 64 | u128::from(rng.next())) & !(0xFFFF_FFFF_FFFF_F000 << 64) & !(0b11 << 62);
+    let random = (u128::from(rng.next()) << 64 | u128::from(rng.next()))
+        & !(0xFFFF_FFFF_FFFF_F000 << 64)
+        & !(0b11 << 62);
     let bits = (time_ms as u128) << 80 | 0x7 << 76 | 0b10 << 62 | random;
     IdempotencyKey::new(Uuid::from_u128(bits)).expect("version 7")
 }

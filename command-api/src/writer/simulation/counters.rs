@@ -71,7 +71,8 @@ impl Counters {
             ("pauses", self.pauses),
             ("starts from a snapshot", self.starts_from_snapshot),
         ];
-        let mut missing: Vec<&str> = totals.into_iter().filter(|(_, n)| *n == 0).map(|(name, _)| name).collect();
+        let mut missing: Vec<&str> =
+            totals.into_iter().filter(|(_, n)| *n == 0).map(|(name, _)| name).collect();
         missing.extend(OUTCOMES.iter().filter(|name| !self.outcomes.contains_key(*name)));
         missing.extend(SKIPS.iter().filter(|name| !self.skipped.contains_key(*name)));
         missing

@@ -153,12 +153,14 @@ impl World {
             if self.nodes[n].core.is_none() {
                 self.restart(n)?;
             }
-            (self.nodes[n].paused_until, self.nodes[n].wire_rests_until, self.nodes[n].reader_rests_until) = (0, 0, 0);
+            (self.nodes[n].paused_until, self.nodes[n].wire_rests_until, self.nodes[n].reader_rests_until) =
+                (0, 0, 0);
             let skew = self.rng.between(-2_000, 2_000);
             self.set_clock(n, skew)?;
         }
         let profile = &mut self.profile;
-        (profile.lost, profile.late, profile.doubled, profile.report_lost, profile.end_fails) = (0, 0, 0, 0, 0);
+        (profile.lost, profile.late, profile.doubled, profile.report_lost, profile.end_fails) =
+            (0, 0, 0, 0, 0);
         Ok(())
     }
 

@@ -99,7 +99,9 @@ impl Node {
         let options = self.options.clone();
         self.core = Some(match snapshot {
             None => Core::new(PARTITION, identity(), options, fresh_claim_id),
-            Some(snapshot) => Core::from_snapshot(snapshot, options, fresh_claim_id).expect("its schemas parse"),
+            Some(snapshot) => {
+                Core::from_snapshot(snapshot, options, fresh_claim_id).expect("its schemas parse")
+            }
         });
         self.at = at;
     }

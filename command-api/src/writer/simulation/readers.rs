@@ -45,7 +45,13 @@ pub fn check(world: &mut World) -> Result<(), Violation> {
 
 fn same(read: Option<&Snapshot>, truth: &Snapshot, who: &str) -> Result<(), Violation> {
     let Some(read) = read else { return Ok(()) };
-    hold!(read.cursor == truth.cursor, SameForEveryReader, "{who}: {:?}, not {:?}", read.cursor, truth.cursor);
+    hold!(
+        read.cursor == truth.cursor,
+        SameForEveryReader,
+        "{who}: {:?}, not {:?}",
+        read.cursor,
+        truth.cursor
+    );
     hold!(read.state == truth.state, SameForEveryReader, "{who}: another state");
     hold!(read.window == truth.window, SameForEveryReader, "{who}: another window");
     Ok(())

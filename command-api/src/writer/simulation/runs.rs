@@ -41,7 +41,9 @@ fn the_invariants_hold_under_faults() {
     let seeds = from_environment("ROOMLOG_SIMULATION_SEEDS").unwrap_or(SEEDS);
     let counters = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
-            .map(|first| scope.spawn(move || (first..seeds).step_by(THREADS as usize).map(run).collect::<Vec<_>>()))
+            .map(|first| {
+                scope.spawn(move || (first..seeds).step_by(THREADS as usize).map(run).collect::<Vec<_>>())
+            })
             .collect();
         let mut sum = Counters::default();
         for thread in threads {

@@ -94,7 +94,8 @@ impl World {
 
     fn run(&mut self) -> Result<(), Violation> {
         for _ in 0..self.profile.steps {
-            self.now += if self.rng.chance(6) { self.rng.between(200, 3_000) } else { self.rng.between(0, 16) };
+            self.now +=
+                if self.rng.chance(6) { self.rng.between(200, 3_000) } else { self.rng.between(0, 16) };
             self.faults()?;
             self.step(None)?;
         }

@@ -39,12 +39,11 @@ async fn who_is_in_the_way(
     connection: &mut SqliteConnection,
     reservation: &Reservation,
 ) -> sqlx::Result<Reserved> {
-    let own = sqlx::query(sqlx::AssertSqlSafe(format!(
-        "SELECT {COLUMNS} FROM reservation WHERE account_id = $1"
-    )))
-    .bind(reservation.account_id.0)
-    .fetch_optional(&mut *connection)
-    .await?;
+    let own =
+        sqlx::query(sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM reservation WHERE account_id = $1")))
+            .bind(reservation.account_id.0)
+            .fetch_optional(&mut *connection)
+            .await?;
     if let Some(row) = own {
         let (existing, state) = from_row(&row)?;
         return Ok(Reserved::Existing(Box::new(existing), state));

@@ -79,11 +79,12 @@ pub async fn rotate(
 }
 
 pub async fn is_live(pools: &Pools, session: SessionId, now_ms: i64) -> sqlx::Result<bool> {
-    let found = sqlx::query("SELECT 1 FROM session WHERE session_id = $1 AND NOT revoked AND expires_at_ms > $2")
-        .bind(session.0)
-        .bind(now_ms)
-        .fetch_optional(pools.readers())
-        .await?;
+    let found =
+        sqlx::query("SELECT 1 FROM session WHERE session_id = $1 AND NOT revoked AND expires_at_ms > $2")
+            .bind(session.0)
+            .bind(now_ms)
+            .fetch_optional(pools.readers())
+            .await?;
     Ok(found.is_some())
 }
 

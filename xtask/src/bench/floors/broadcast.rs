@@ -125,7 +125,10 @@ async fn stream_events(stream: TcpStream, number: usize, room: &Room) -> Result<
 }
 
 /// What has come in the meantime goes out with the same write.
-async fn feed_waiting(socket: &mut WebSocketStream<TcpStream>, events: &mut Receiver<Utf8Bytes>) -> Result<()> {
+async fn feed_waiting(
+    socket: &mut WebSocketStream<TcpStream>,
+    events: &mut Receiver<Utf8Bytes>,
+) -> Result<()> {
     loop {
         match events.try_recv() {
             Ok(event) => socket.feed(Message::Text(event)).await?,

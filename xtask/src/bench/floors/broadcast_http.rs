@@ -10,8 +10,14 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Request {
     /// The body is this part of what was received, and the request's end.
-    Message { room: usize, body: Range<usize> },
-    Stream { room: usize, accept_key: String },
+    Message {
+        room: usize,
+        body: Range<usize>,
+    },
+    Stream {
+        room: usize,
+        accept_key: String,
+    },
 }
 
 const MAX_HEADERS: usize = 32;

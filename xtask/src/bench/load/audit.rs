@@ -69,9 +69,10 @@ pub fn audit(first: u32, messages: &[Message], sockets: &[SocketLog]) -> Audit {
     for socket in sockets {
         seen.fill(false);
         audit.follow(first, messages, socket, &mut seen);
-        let missing = messages.iter().zip(&seen).filter(|(message, seen)| {
-            message.room == socket.room && message.seq.is_some() && !**seen
-        });
+        let missing = messages
+            .iter()
+            .zip(&seen)
+            .filter(|(message, seen)| message.room == socket.room && message.seq.is_some() && !**seen);
         audit.lost += missing.count() as u64;
     }
     audit

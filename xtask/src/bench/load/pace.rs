@@ -7,7 +7,8 @@ use std::time::Instant;
 use {
     rustix::fd::OwnedFd,
     rustix::time::{
-        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+        timerfd_settime,
     },
     std::time::Duration,
     tokio::io::unix::AsyncFd,
@@ -23,8 +24,14 @@ pub struct Pacer {
 impl Pacer {
     /// To be called within a runtime.
     pub fn new() -> io::Result<Self> {
-        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
-        Ok(Self { timer: AsyncFd::new(timer)? })
+        let timer =
+            timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
+        #[expect(
+            deprecated,
+            reason = "it is unsound for what may change its descriptor; an owned one does not, and the new way is unsafe code"
+        )]
+        let timer = AsyncFd::new(timer)?;
+        Ok(Self { timer })
     }
 
     /// Returns at once if that moment has passed.

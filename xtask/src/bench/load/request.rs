@@ -33,9 +33,12 @@ impl Template {
         let number_at = text.len();
         text.push_str(&"0".repeat(NUMBER_DIGITS));
         // Ordinary text, not one letter over and over.
-        text.extend(" the quick brown fox jumps over the lazy dog".chars().cycle().take(
-            text_bytes - MARK.len() - NUMBER_DIGITS,
-        ));
+        text.extend(
+            " the quick brown fox jumps over the lazy dog"
+                .chars()
+                .cycle()
+                .take(text_bytes - MARK.len() - NUMBER_DIGITS),
+        );
         text.push_str(body_end);
         Self { bytes: text.into_bytes(), key_at, number_at }
     }

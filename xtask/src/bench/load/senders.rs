@@ -1,6 +1,6 @@
 //! Those who send.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -41,12 +41,12 @@ const PAUSE_AFTER_REFUSAL: Duration = Duration::from_millis(10);
 
 impl Senders {
     pub async fn connect(plan: &Plan, stage: &Stage, tally: &SharedTally) -> Result<Rc<Self>> {
-        let template = |room: &str, token: &str| {
-            Template::new(plan.address, room, token, plan.workload.text_bytes)
-        };
-        let templates = stage.rooms.iter().map(|room| {
-            room.members.iter().map(|token| template(&room.id, token)).collect()
-        });
+        let template =
+            |room: &str, token: &str| Template::new(plan.address, room, token, plan.workload.text_bytes);
+        let templates = stage
+            .rooms
+            .iter()
+            .map(|room| room.members.iter().map(|token| template(&room.id, token)).collect());
         let connections = match plan.workload.load {
             Load::Open { .. } => FIRST_CONNECTIONS,
             Load::Closed { senders } => senders,
@@ -121,7 +121,12 @@ impl Senders {
 
     /// Sends the message that the `turn`th sender has: turns go round the rooms and then round their members. Answers
     /// the client, if it is still of use, and whether the message was accepted.
-    async fn exchange(&self, client: Result<Client>, turn: usize, intended: Instant) -> (Option<Client>, bool) {
+    async fn exchange(
+        &self,
+        client: Result<Client>,
+        turn: usize,
+        intended: Instant,
+    ) -> (Option<Client>, bool) {
         let room = turn % self.templates.len();
         let members = &self.templates[room];
         let template = &members[turn / self.templates.len() % members.len()];

@@ -93,13 +93,7 @@ async fn start(
 }
 
 /// Until the socket ends, which is an error.
-async fn receive(
-    mut socket: Socket,
-    number: usize,
-    stage: SharedStage,
-    room: usize,
-    tally: SharedTally,
-) {
+async fn receive(mut socket: Socket, number: usize, stage: SharedStage, room: usize, tally: SharedTally) {
     let room_id = &stage.rooms[room].id;
     while let Some(Ok(message)) = socket.next().await {
         let now = Instant::now();
@@ -161,7 +155,8 @@ mod tests {
         let message = r#"{"type":"event","room_id":"r","seq":7,"event":{"type":"message_sent","at":"x","text":"message 0000000012 …"}}"#;
         assert_eq!(understand(message, "r"), Ok(Arrival::Message { number: 12, seq: 7 }));
         assert_eq!(understand(message, "s"), Ok(Arrival::ForeignRoom));
-        let join = r#"{"type":"event","room_id":"r","seq":8,"event":{"type":"member_joined","role":"member"}}"#;
+        let join =
+            r#"{"type":"event","room_id":"r","seq":8,"event":{"type":"member_joined","role":"member"}}"#;
         assert_eq!(understand(join, "r"), Ok(Arrival::Other { seq: 8 }));
         let erased = r#"{"type":"event","room_id":"r","seq":9,"event":{"type":"message_sent","text":null}}"#;
         assert_eq!(understand(erased, "r"), Ok(Arrival::Other { seq: 9 }));

@@ -1,0 +1,175 @@
+//! Reading rows.
+
+use roomlog_eventlog::TopicPartition;
+use roomlog_schemas::{Access, AccountId, History, RoomId, RoomKind};
+use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
+use sqlx::{Result, Row};
+use uuid::Uuid;
+
+use crate::directory::{AccountRow, MemberRow, RoomRow};
+use crate::sqlite::to_i64;
+
+/// As JSON.
+pub async fn cursor(readers: &SqlitePool, partition: TopicPartition) -> Result<Option<String>> {
+    sqlx::query_scalar("SELECT cursor FROM cursors WHERE topic = $1 AND partition = $2")
+        .bind(partition.topic.name())
+        .bind(i64::from(partition.partition))
+        .fetch_optional(readers)
+        .await
+}
+
+/// Where the stored cursor is; 0 without one.
+pub async fn next_offset(connection: &mut SqliteConnection, partition: TopicPartition) -> Result<u64> {
+    let offset: Option<i64> =
+        sqlx::query_scalar("SELECT next_offset FROM cursors WHERE topic = $1 AND partition = $2")
+            .bind(partition.topic.name())
+            .bind(i64::from(partition.partition))
+            .fetch_optional(connection)
+            .await?;
+    Ok(offset.unwrap_or(0).cast_unsigned())
+}
+
+pub async fn account(readers: &SqlitePool, account: AccountId) -> Result<Option<AccountRow>> {
+    let row = sqlx::query(
+        "SELECT username, display_name, source, registered_at_ms FROM accounts WHERE account_id = $1",
+    )
+    .bind(account.0)
+    .fetch_optional(readers)
+    .await?;
+    row.map(|row| {
+        Ok(AccountRow {
+            account_id: account,
+            username: row.try_get(0)?,
+            display_name: row.try_get(1)?,
+            source: row.try_get(2)?,
+            registered_at_ms: row.try_get(3)?,
+        })
+    })
+    .transpose()
+}
+
+macro_rules! select_rooms {
+    ($rest:literal) => {
+        concat!(
+            "SELECT rooms.room_id, root_id, parent_id, kind, access, history, name, creator_id,
+                    created_at_ms, last_seq, member_count ",
+            $rest
+        )
+    };
+}
+
+pub async fn room(readers: &SqlitePool, room: RoomId) -> Result<Option<RoomRow>> {
+    let row = sqlx::query(select_rooms!("FROM rooms WHERE room_id = $1"))
+        .bind(room.0)
+        .fetch_optional(readers)
+        .await?;
+    row.as_ref().map(room_from_row).transpose()
+}
+
+pub async fn rooms_of(
+    readers: &SqlitePool,
+    account: AccountId,
+    after: Option<RoomId>,
+    limit: usize,
+) -> Result<Vec<RoomRow>> {
+    let rows = sqlx::query(select_rooms!(
+        "FROM memberships JOIN rooms ON rooms.room_id = memberships.room_id
+         WHERE memberships.account_id = $1 AND memberships.room_id > $2
+         ORDER BY memberships.room_id LIMIT $3"
+    ))
+    .bind(account.0)
+    .bind(after.map_or(Uuid::nil(), |room| room.0))
+    .bind(to_i64(limit as u64))
+    .fetch_all(readers)
+    .await?;
+    rows.iter().map(room_from_row).collect()
+}
+
+pub async fn members(
+    readers: &SqlitePool,
+    room: RoomId,
+    after: Option<AccountId>,
+    limit: usize,
+) -> Result<Vec<MemberRow>> {
+    let rows = sqlx::query(
+        "SELECT memberships.account_id, username, display_name, role, joined_seq, joined_at_ms
+         FROM memberships LEFT JOIN accounts ON accounts.account_id = memberships.account_id
+         WHERE memberships.room_id = $1 AND memberships.account_id > $2
+         ORDER BY memberships.account_id LIMIT $3",
+    )
+    .bind(room.0)
+    .bind(after.map_or(Uuid::nil(), |account| account.0))
+    .bind(to_i64(limit as u64))
+    .fetch_all(readers)
+    .await?;
+    let member = |row: &SqliteRow| {
+        Ok(MemberRow {
+            account_id: AccountId(row.try_get(0)?),
+            username: row.try_get(1)?,
+            display_name: row.try_get(2)?,
+            role: row.try_get(3)?,
+            joined_seq: unsigned(row, 4)?,
+            joined_at_ms: row.try_get(5)?,
+        })
+    };
+    rows.iter().map(member).collect()
+}
+
+pub async fn is_member(readers: &SqlitePool, room: RoomId, account: AccountId) -> Result<bool> {
+    let found = sqlx::query("SELECT 1 FROM memberships WHERE room_id = $1 AND account_id = $2")
+        .bind(room.0)
+        .bind(account.0)
+        .fetch_optional(readers)
+        .await?;
+    Ok(found.is_some())
+}
+
+fn room_from_row(row: &SqliteRow) -> Result<RoomRow> {
+    Ok(RoomRow {
+        room_id: RoomId(row.try_get(0)?),
+        root_id: RoomId(row.try_get(1)?),
+        parent_id: row.try_get::<Option<Uuid>, _>(2)?.map(RoomId),
+        kind: named(row, 3, &[RoomKind::Group, RoomKind::Direct, RoomKind::Broadcast], kind_name)?,
+        access: named(row, 4, &[Access::Public, Access::Restricted, Access::Vip], access_name)?,
+        history: named(row, 5, &[History::FromBeginning, History::FromJoin], history_name)?,
+        name: row.try_get(6)?,
+        creator_id: AccountId(row.try_get(7)?),
+        created_at_ms: row.try_get(8)?,
+        last_seq: unsigned(row, 9)?,
+        member_count: unsigned(row, 10)?,
+    })
+}
+
+pub const fn kind_name(kind: RoomKind) -> &'static str {
+    match kind {
+        RoomKind::Group => "group",
+        RoomKind::Direct => "direct",
+        RoomKind::Broadcast => "broadcast",
+    }
+}
+
+pub const fn access_name(access: Access) -> &'static str {
+    match access {
+        Access::Public => "public",
+        Access::Restricted => "restricted",
+        Access::Vip => "vip",
+    }
+}
+
+pub const fn history_name(history: History) -> &'static str {
+    match history {
+        History::FromBeginning => "from_beginning",
+        History::FromJoin => "from_join",
+    }
+}
+
+/// The one of `all` whose name the column holds.
+fn named<T: Copy>(row: &SqliteRow, column: usize, all: &[T], name_of: fn(T) -> &'static str) -> Result<T> {
+    let name: &str = row.try_get(column)?;
+    let found = all.iter().copied().find(|&value| name_of(value) == name);
+    found.ok_or_else(|| sqlx::Error::Decode(format!("column {column} holds {name:?}").into()))
+}
+
+fn unsigned(row: &SqliteRow, column: usize) -> Result<u64> {
+    row.try_get(column).map(i64::cast_unsigned)
+}

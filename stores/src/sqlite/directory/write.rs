@@ -1,0 +1,202 @@
+//! Writing a batch, many rows a statement.
+
+use std::collections::BTreeMap;
+
+use roomlog_eventlog::Cursor;
+use roomlog_schemas::RoomId;
+use sqlx::query_builder::Separated;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{QueryBuilder, Row, Sqlite};
+
+use super::net::NetChanges;
+use super::read;
+use crate::sqlite::to_i64;
+
+/// At 11 values a row far below SQLite's 32,766 values a statement, and enough that the way to the
+/// connection's thread and back no longer counts.
+const ROWS_PER_STATEMENT: usize = 500;
+
+/// False, and nothing done, if the stored cursor is not at `expected`.
+pub async fn move_cursor(
+    connection: &mut SqliteConnection,
+    expected: u64,
+    cursor: &Cursor,
+    json: &str,
+) -> sqlx::Result<bool> {
+    let moved = sqlx::query(
+        "UPDATE cursors SET next_offset = $3, cursor = $4
+         WHERE topic = $1 AND partition = $2 AND next_offset = $5",
+    )
+    .bind(cursor.partition.topic.name())
+    .bind(i64::from(cursor.partition.partition))
+    .bind(to_i64(cursor.next_offset))
+    .bind(json)
+    .bind(to_i64(expected))
+    .execute(&mut *connection)
+    .await?;
+    if moved.rows_affected() == 1 || expected != 0 {
+        return Ok(moved.rows_affected() == 1);
+    }
+    let first = sqlx::query(
+        "INSERT INTO cursors (topic, partition, next_offset, cursor) VALUES ($1, $2, $3, $4)
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(cursor.partition.topic.name())
+    .bind(i64::from(cursor.partition.partition))
+    .bind(to_i64(cursor.next_offset))
+    .bind(json)
+    .execute(connection)
+    .await?;
+    Ok(first.rows_affected() == 1)
+}
+
+pub async fn apply(connection: &mut SqliteConnection, changes: &NetChanges) -> sqlx::Result<()> {
+    put_accounts(connection, changes).await?;
+    put_rooms(connection, changes).await?;
+    change_members(connection, changes).await?;
+    raise_last_seqs(connection, changes).await
+}
+
+async fn put_accounts(connection: &mut SqliteConnection, changes: &NetChanges) -> sqlx::Result<()> {
+    let accounts = statements(
+        "INSERT INTO accounts (account_id, username, display_name, source, registered_at_ms) ",
+        changes.accounts.values(),
+        |mut row, account| {
+            row.push_bind(account.account_id.0)
+                .push_bind(account.username.as_deref())
+                .push_bind(account.display_name.as_deref())
+                .push_bind(account.source.as_deref())
+                .push_bind(account.registered_at_ms);
+        },
+        " ON CONFLICT (account_id) DO UPDATE SET username = excluded.username,
+            display_name = excluded.display_name, source = excluded.source,
+            registered_at_ms = excluded.registered_at_ms",
+    );
+    run(connection, accounts).await?;
+    for (account, username) in &changes.claims {
+        sqlx::query("UPDATE accounts SET username = $2 WHERE account_id = $1")
+            .bind(account.0)
+            .bind(username)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn put_rooms(connection: &mut SqliteConnection, changes: &NetChanges) -> sqlx::Result<()> {
+    let rooms = statements(
+        "INSERT INTO rooms (room_id, root_id, parent_id, kind, access, history, name, creator_id,
+                            created_at_ms, last_seq, member_count) ",
+        changes.rooms.values(),
+        |mut row, room| {
+            row.push_bind(room.room_id.0)
+                .push_bind(room.root_id.0)
+                .push_bind(room.parent_id.map(|parent| parent.0))
+                .push_bind(read::kind_name(room.kind))
+                .push_bind(read::access_name(room.access))
+                .push_bind(read::history_name(room.history))
+                .push_bind(room.name.as_str())
+                .push_bind(room.creator_id.0)
+                .push_bind(room.created_at_ms)
+                .push("0, 0");
+        },
+        " ON CONFLICT (room_id) DO UPDATE SET root_id = excluded.root_id,
+            parent_id = excluded.parent_id, kind = excluded.kind, access = excluded.access,
+            history = excluded.history, name = excluded.name, creator_id = excluded.creator_id,
+            created_at_ms = excluded.created_at_ms",
+    );
+    run(connection, rooms).await.map(drop)
+}
+
+/// The counts follow from the rows that were really removed and added.
+async fn change_members(connection: &mut SqliteConnection, changes: &NetChanges) -> sqlx::Result<()> {
+    let remove = statements(
+        "DELETE FROM memberships WHERE (room_id, account_id) IN (",
+        &changes.left,
+        |mut row, (room, account)| {
+            row.push_bind(room.0).push_bind(account.0);
+        },
+        ") RETURNING room_id",
+    );
+    let add = statements(
+        "INSERT INTO memberships (room_id, account_id, role, joined_seq, joined_at_ms) ",
+        &changes.joined,
+        |mut row, ((room, account), joined)| {
+            row.push_bind(room.0)
+                .push_bind(account.0)
+                .push_bind(joined.role.as_str())
+                .push_bind(to_i64(joined.seq))
+                .push_bind(joined.at_ms);
+        },
+        " ON CONFLICT (room_id, account_id) DO NOTHING RETURNING room_id",
+    );
+    let removed = run(connection, remove).await?;
+    let added = run(connection, add).await?;
+    let mut counts: BTreeMap<RoomId, i64> = BTreeMap::new();
+    for (rows, change) in [(removed, -1), (added, 1)] {
+        for row in rows {
+            *counts.entry(RoomId(row.try_get(0)?)).or_default() += change;
+        }
+    }
+    let count = statements(
+        "WITH change (room_id, members) AS (",
+        counts.iter().filter(|(_, change)| **change != 0),
+        |mut row, (room, change)| {
+            row.push_bind(room.0).push_bind(*change);
+        },
+        ") UPDATE rooms SET member_count = member_count + change.members FROM change
+         WHERE rooms.room_id = change.room_id",
+    );
+    run(connection, count).await.map(drop)
+}
+
+async fn raise_last_seqs(connection: &mut SqliteConnection, changes: &NetChanges) -> sqlx::Result<()> {
+    let raise = statements(
+        "WITH reached (room_id, seq) AS (",
+        &changes.last_seqs,
+        |mut row, (room, seq)| {
+            row.push_bind(room.0).push_bind(to_i64(*seq));
+        },
+        ") UPDATE rooms SET last_seq = reached.seq FROM reached
+         WHERE rooms.room_id = reached.room_id AND rooms.last_seq < reached.seq",
+    );
+    run(connection, raise).await.map(drop)
+}
+
+/// Statements for all rows, full ones and a last one: `before VALUES (…), (…) after`.
+fn statements<T>(
+    before: &'static str,
+    rows: impl IntoIterator<Item = T>,
+    push: impl Fn(Separated<'_, Sqlite, &'static str>, T),
+    after: &'static str,
+) -> Vec<Statement> {
+    let mut rows = rows.into_iter().peekable();
+    let mut statements = Vec::new();
+    while rows.peek().is_some() {
+        let mut query = QueryBuilder::new(before);
+        let mut len = 0;
+        query.push_values(rows.by_ref().take(ROWS_PER_STATEMENT), |row, item| {
+            len += 1;
+            push(row, item);
+        });
+        query.push(after);
+        statements.push(Statement { query, is_full: len == ROWS_PER_STATEMENT });
+    }
+    statements
+}
+
+struct Statement {
+    query: QueryBuilder<Sqlite>,
+    is_full: bool,
+}
+
+/// What the statements return, if they return anything.
+async fn run(connection: &mut SqliteConnection, statements: Vec<Statement>) -> sqlx::Result<Vec<SqliteRow>> {
+    let mut returned = Vec::new();
+    for mut statement in statements {
+        // Full statements are all alike; others would only crowd the cache.
+        let query = statement.query.build().persistent(statement.is_full);
+        returned.extend(query.fetch_all(&mut *connection).await?);
+    }
+    Ok(returned)
+}

@@ -1,0 +1,215 @@
+//! How fast the SQLite stores take rows. Not a judgement, a measurement:
+//! `cargo test --release -p roomlog-stores --test rates -- --ignored --nocapture --test-threads 1`
+
+// Clippy knows the tests themselves, not what they share.
+#![allow(clippy::unwrap_used)]
+
+mod backends;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use backends::Sqlite;
+use bytes::Bytes;
+use roomlog_eventlog::{Cursor, LogIdentity, PartitionCounts, TopicPartition};
+use roomlog_schemas::{Access, AccountId, History, MessageId, RoomId, RoomKind};
+use roomlog_stores::conformance::Backend;
+use roomlog_stores::directory::{AccountRow, DirectoryBatch, DirectoryChange, RoomRow};
+use roomlog_stores::rooms::{MembershipChange, Page, RoomBatch, StoredEvent, StoredMessage};
+use roomlog_stores::sealing::aad;
+use roomlog_stores::{DirectoryStore, MasterKey, RoomStore, Sealer, SecretsStore};
+
+fn cursor(next_offset: u64) -> Cursor {
+    let identity = LogIdentity {
+        log_id: uuid::Uuid::from_u128(1),
+        partitions: PartitionCounts { accounts: 1, rooms: 1 },
+    };
+    let mut cursor = Cursor::start(identity, TopicPartition::rooms(0));
+    cursor.next_offset = next_offset;
+    // As many and as long as there are schemas.
+    cursor.announced = vec!["x".repeat(800); 7];
+    cursor
+}
+
+fn id(kind: &str, n: u64) -> u128 {
+    let hash = blake3::hash(format!("{kind} {n}").as_bytes());
+    u128::from_be_bytes(hash.as_bytes()[..16].try_into().unwrap())
+}
+
+fn room(n: u64) -> RoomId {
+    RoomId::from_u128(id("room", n))
+}
+
+fn account(n: u64) -> AccountId {
+    AccountId::from_u128(id("account", n))
+}
+
+fn per_second(rows: u64, since: Instant) -> u64 {
+    (rows as f64 / since.elapsed().as_secs_f64()) as u64
+}
+
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn room_store() {
+    for (rooms, per_batch) in [(16, 1_000), (16, 5_000), (100, 100), (2_000, 1_000), (2_000, 5_000)] {
+        const MESSAGES: u64 = 300_000;
+        let backend = Sqlite::new();
+        let store: Arc<dyn RoomStore> = backend.open().await;
+        let start = Instant::now();
+        let mut seqs = vec![0; rooms as usize];
+        for from in (0..MESSAGES).step_by(per_batch as usize) {
+            let mut batch = RoomBatch {
+                expected_offset: from,
+                cursor: cursor(from + per_batch),
+                events: Vec::new(),
+                messages: Vec::new(),
+                memberships: Vec::new(),
+                histories: Vec::new(),
+            };
+            for n in from..from + per_batch {
+                let room_n = id("order", n) as u64 % rooms;
+                let room_id = room(room_n);
+                let seq = &mut seqs[room_n as usize];
+                *seq += 1;
+                let event = Bytes::from(vec![7; 350]);
+                batch.events.push(StoredEvent { room_id, seq: *seq, offset: n, record_time_ms: 1, event });
+                batch.messages.push(StoredMessage {
+                    room_id,
+                    seq: *seq,
+                    message_id: MessageId::from_u128(id("message", n)),
+                    author_id: account(n % 100),
+                    text: Bytes::from(vec![9; 256]),
+                    reply_to: None,
+                    sent_at_ms: 1,
+                    source_id: None,
+                });
+            }
+            store.apply(batch).await.unwrap();
+        }
+        let rows = per_second(2 * MESSAGES, start);
+        let start = Instant::now();
+        for n in 0..2_000 {
+            store.messages(room(n % rooms), Page::Latest, 50).await.unwrap();
+        }
+        let pages = per_second(2_000, start);
+        println!(
+            "{rooms:>5} rooms, {per_batch:>5} messages a batch: {rows:>7} rows/s; {pages} pages of 50/s"
+        );
+    }
+
+    let backend = Sqlite::new();
+    let store: Arc<dyn RoomStore> = backend.open().await;
+    let start = Instant::now();
+    for n in 0..100 {
+        let joined = |account_id| MembershipChange::Joined { room_id: room(n), account_id, seq: 1 };
+        let memberships = (0..2_000).map(|m| joined(account(m))).collect();
+        let (expected_offset, cursor) = (n, cursor(n + 1));
+        let (events, messages, histories) = Default::default();
+        let batch = RoomBatch { expected_offset, cursor, events, messages, memberships, histories };
+        store.apply(batch).await.unwrap();
+    }
+    println!("memberships, 2,000 a batch: {} rows/s", per_second(200_000, start));
+}
+
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn directory() {
+    let backend = Sqlite::new();
+    let store: Arc<dyn DirectoryStore> = backend.open().await;
+    let rooms = (0..1_000).map(|n| {
+        DirectoryChange::Room(RoomRow {
+            room_id: room(n),
+            root_id: room(n),
+            parent_id: None,
+            kind: RoomKind::Group,
+            access: Access::Public,
+            history: History::FromBeginning,
+            name: "a room".into(),
+            creator_id: account(0),
+            created_at_ms: 0,
+            last_seq: 0,
+            member_count: 0,
+        })
+    });
+    let accounts = (0..50_000).map(|n| {
+        DirectoryChange::Account(AccountRow {
+            account_id: account(n),
+            username: None,
+            display_name: Some("somebody".into()),
+            source: Some("irc".into()),
+            registered_at_ms: 0,
+        })
+    });
+    let joins = (0..200_000).map(|n| DirectoryChange::Joined {
+        room_id: room(n / 200),
+        account_id: account(n * 7 % 50_000),
+        role: "member".into(),
+        seq: 1 + n,
+        at_ms: 0,
+    });
+    let seqs =
+        (0..1_000_000).map(|n| DirectoryChange::LastSeq { room_id: room(n % 1_000), seq: 300_000 + n });
+    let kinds: [(&str, Vec<DirectoryChange>); 4] = [
+        ("rooms", rooms.collect()),
+        ("accounts", accounts.collect()),
+        ("memberships", joins.collect()),
+        ("seqs", seqs.collect()),
+    ];
+    let mut offset = 0;
+    for (kind, changes) in kinds {
+        let start = Instant::now();
+        for chunk in changes.chunks(5_000) {
+            let (expected_offset, cursor) = (offset, cursor(offset + 1));
+            store.apply(DirectoryBatch { expected_offset, cursor, changes: chunk.to_vec() }).await.unwrap();
+            offset += 1;
+        }
+        println!("directory, 5,000 {kind} a batch: {}/s", per_second(changes.len() as u64, start));
+    }
+    let start = Instant::now();
+    for n in 0..1_000 {
+        let changes = vec![DirectoryChange::LastSeq { room_id: room(n % 1_000), seq: 9_000_000 + n }];
+        let (expected_offset, cursor) = (offset, cursor(offset + 1));
+        store.apply(DirectoryBatch { expected_offset, cursor, changes }).await.unwrap();
+        offset += 1;
+    }
+    println!("directory, one change a batch: {} batches/s", per_second(1_000, start));
+    let start = Instant::now();
+    for n in 0..1_000 {
+        store.members(room(n), None, 50).await.unwrap();
+    }
+    println!("directory: {} pages of 50 members/s", per_second(1_000, start));
+}
+
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn secrets_and_sealing() {
+    let backend = Sqlite::new();
+    let store: Arc<dyn SecretsStore> = backend.open().await;
+    let sealer = Sealer::new(store, MasterKey::from_hex(&"07".repeat(32)).unwrap(), 64 << 20);
+    let accounts: Vec<AccountId> = (0..50_000).map(account).collect();
+    let start = Instant::now();
+    for chunk in accounts.chunks(1_000) {
+        sealer.create_account_keys(chunk).await.unwrap();
+    }
+    println!("keys made, 1,000 a call: {}/s", per_second(50_000, start));
+    let start = Instant::now();
+    for n in 0..500 {
+        sealer.create_account_keys(&[account(1_000_000 + n)]).await.unwrap();
+    }
+    println!("keys made, one a call: {}/s", per_second(500, start));
+    sealer.create_room_keys(&[room(0)]).await.unwrap();
+
+    let text = [b'x'; 256];
+    let place = aad::message_text(room(0), MessageId::from_u128(1));
+    let start = Instant::now();
+    let mut sealed = Vec::new();
+    for account in &accounts {
+        sealed.push(sealer.cached_message_key(*account, room(0)).unwrap().seal(&place, &text));
+    }
+    println!("256 B sealed with keys in memory: {}/s", per_second(50_000, start));
+    let start = Instant::now();
+    for (account, sealed) in accounts.iter().zip(&sealed) {
+        sealer.cached_message_key(*account, room(0)).unwrap().open(&place, sealed).unwrap();
+    }
+    println!("256 B opened with keys in memory: {}/s", per_second(50_000, start));
+}

@@ -1,0 +1,106 @@
+use roomlog_schemas::{AccountId, MemberLeft, SessionId};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use super::*;
+use crate::queue::Inbox;
+
+const ROOM: RoomId = RoomId::from_u128(1);
+const ALICE: AccountId = AccountId::from_u128(2);
+const OTHER: AccountId = AccountId::from_u128(3);
+
+fn entry(seq: Seq, leaver: AccountId) -> Arc<Entry> {
+    let event = MemberLeft { room_id: ROOM, seq, account_id: leaver, imported: None }.into();
+    let entry = Entry::new(&event, 10 * seq, 0).unwrap();
+    entry.frame.set(Utf8Bytes::from(seq.to_string())).unwrap();
+    Arc::new(entry)
+}
+
+fn queue(account: AccountId) -> Arc<SocketQueue> {
+    Arc::new(SocketQueue::new(account, SessionId::from_u128(9), 70))
+}
+
+fn room(last: Seq) -> Room {
+    let room = Room::new(ROOM, TopicPartition::rooms(0), 0);
+    room.resolve(Last { seq: last, offset: 10 * last });
+    room
+}
+
+fn deliver(room: &Room, entry: &Arc<Entry>) {
+    let delivered = room.deliver(entry, Encoding::Lazy, 1, &Options::default());
+    assert!(matches!(delivered, Delivered::Done(_)), "{delivered:?}");
+}
+
+fn received(queue: &SocketQueue) -> (Vec<String>, Vec<Notice>) {
+    let mut inbox = Inbox::default();
+    queue.take(&mut inbox);
+    (inbox.frames.iter().map(|frame| frame.to_string()).collect(), inbox.notices)
+}
+
+#[test]
+fn only_the_next_seq_is_delivered() {
+    let room = room(4);
+    let (queue, ahead) = (queue(ALICE), queue(ALICE));
+    let key = room.attach(&queue).unwrap();
+    assert!(!room.go_live(key, 4), "4 exists");
+    assert!(room.go_live(key, 5));
+    assert!(room.go_live(room.attach(&ahead).unwrap(), 6));
+    deliver(&room, &entry(5, OTHER));
+    deliver(&room, &entry(6, OTHER));
+    assert_eq!(received(&queue).0, ["5", "6"]);
+    assert_eq!(received(&ahead).0, ["6"]);
+    deliver(&room, &entry(8, OTHER));
+    assert_eq!(received(&queue), (vec![], vec![Notice::Behind { room: ROOM, next: 7 }]));
+}
+
+#[test]
+fn a_removal_is_the_last_that_its_account_gets() {
+    let room = room(0);
+    let (alice, other) = (queue(ALICE), queue(OTHER));
+    for queue in [&alice, &other] {
+        assert!(room.go_live(room.attach(queue).unwrap(), 1));
+    }
+    deliver(&room, &entry(1, ALICE));
+    deliver(&room, &entry(2, AccountId::from_u128(4)));
+    assert_eq!(received(&alice), (vec!["1".into()], vec![Notice::Ended { room: ROOM, next: 2 }]));
+    assert_eq!(received(&other), (vec!["1".into(), "2".into()], vec![]));
+}
+
+#[test]
+fn a_full_queue_ends_being_live_and_nothing_is_lost() {
+    let room = room(0);
+    let queue = queue(ALICE);
+    assert!(room.go_live(room.attach(&queue).unwrap(), 1));
+    for seq in 1..=4 {
+        deliver(&room, &entry(seq, OTHER));
+    }
+    assert_eq!(
+        received(&queue),
+        (vec!["1".into(), "2".into()], vec![Notice::Behind { room: ROOM, next: 3 }])
+    );
+    assert!(matches!(room.look(3), Look::Ring(entries) if entries.len() == 2));
+    assert!(matches!(room.look(5), Look::End));
+}
+
+#[test]
+fn without_a_frame_live_sockets_read_for_themselves() {
+    let room = room(0);
+    let queue = queue(ALICE);
+    let event = MemberLeft { room_id: ROOM, seq: 1, account_id: OTHER, imported: None }.into();
+    let entry = Arc::new(Entry::new(&event, 10, 0).unwrap());
+    assert!(room.go_live(room.attach(&queue).unwrap(), 1));
+    assert_eq!(room.deliver(&entry, Encoding::Lazy, 1, &Options::default()), Delivered::NeedsFrame);
+    assert!(matches!(room.deliver(&entry, Encoding::Failed, 1, &Options::default()), Delivered::Done(_)));
+    assert_eq!(received(&queue), (vec![], vec![Notice::Behind { room: ROOM, next: 1 }]));
+}
+
+#[test]
+fn an_unused_room_goes_and_takes_nobody_more() {
+    let room = room(0);
+    let queue = queue(ALICE);
+    let key = room.attach(&queue).unwrap();
+    assert!(!room.retire());
+    assert!(room.detach(key, &queue));
+    assert!(room.retire());
+    assert!(room.attach(&queue).is_none());
+    assert_eq!(room.deliver(&entry(1, OTHER), Encoding::Lazy, 1, &Options::default()), Delivered::Gone);
+}

@@ -1,0 +1,299 @@
+//! The rooms of one socket: which are live, and which are behind and read on.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use roomlog_schemas::RoomId;
+use roomlog_schemas::event::Seq;
+use tokio::time::Instant;
+
+use crate::catch_up::{Joined, Outcome, Step, Stepped};
+use crate::hub::Hub;
+use crate::queue::{Notice, SocketQueue};
+use crate::room::Room;
+
+pub(super) struct Rooms {
+    hub: Arc<Hub>,
+    queue: Arc<SocketQueue>,
+    has_started: bool,
+    rooms: HashMap<RoomId, InRoom>,
+    /// The rooms that are behind, but for those that wait and the one of the step.
+    behind: VecDeque<RoomId>,
+    /// Those whose step failed, with the time of the next.
+    waiting: Vec<(Instant, RoomId)>,
+    step: Option<BoxFuture<'static, Stepped>>,
+}
+
+struct InRoom {
+    /// The room and the key of its attachment; none once the membership has ended.
+    attached: Option<(Arc<Room>, usize)>,
+    /// The newest joining that is known.
+    joined: Joined,
+    standing: Standing,
+}
+
+enum Standing {
+    /// The stream has not started.
+    Parked,
+    Live,
+    Behind(Box<Behind>),
+    /// This is the next seq, should the account join again.
+    Ended(Seq),
+}
+
+struct Behind {
+    next: Seq,
+    /// A later joining: the end of this membership is still to be read.
+    rejoined: Option<Joined>,
+    backoff: crate::backoff::Backoff,
+}
+
+impl Rooms {
+    pub fn new(hub: Arc<Hub>, queue: Arc<SocketQueue>, rooms: &[(RoomId, Seq)]) -> Self {
+        let mut this = Self {
+            hub,
+            queue,
+            has_started: false,
+            rooms: HashMap::new(),
+            behind: VecDeque::new(),
+            waiting: Vec::new(),
+            step: None,
+        };
+        for &(room, seq) in rooms {
+            this.add(room, Joined { seq, offset: 0 }, Standing::Parked);
+        }
+        this
+    }
+
+    /// The rooms before the start for which this holds.
+    pub fn parked(&self, holds: impl Fn(RoomId) -> bool) -> Vec<Arc<Room>> {
+        let attached = self.rooms.values().filter_map(|room| room.attached.as_ref());
+        attached.map(|(room, _)| room).filter(|room| holds(room.id)).cloned().collect()
+    }
+
+    /// Gives each room its first seq: the one after `since`, or that of `starts`, or its joining.
+    /// Also the rooms of `since` that are none of the account's. [`settle_all`](Self::settle_all)
+    /// has to follow.
+    pub fn start(
+        &mut self,
+        since: &HashMap<RoomId, Seq>,
+        starts: &HashMap<RoomId, Seq>,
+    ) -> (BTreeMap<RoomId, Seq>, Vec<RoomId>) {
+        self.has_started = true;
+        let mut firsts = BTreeMap::new();
+        for (id, room) in &mut self.rooms {
+            let next = match (since.get(id), starts.get(id)) {
+                (Some(seq), _) => seq + 1,
+                (None, Some(&start)) => start.max(room.joined.seq),
+                (None, None) => room.joined.seq,
+            };
+            firsts.insert(*id, next);
+            room.standing = behind(&self.hub, next);
+        }
+        let mut not_member: Vec<RoomId> =
+            since.keys().filter(|room| !self.rooms.contains_key(room)).copied().collect();
+        not_member.sort_unstable();
+        (firsts, not_member)
+    }
+
+    /// Makes live what has nothing to catch up on.
+    pub fn settle_all(&mut self) {
+        let rooms: Vec<RoomId> = self.rooms.keys().copied().collect();
+        for room in rooms {
+            self.settle(room);
+        }
+    }
+
+    pub fn notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Joined { room, seq, offset } => self.joined(room, Joined { seq, offset }),
+            // Later a removal is met while reading, or comes as `Ended`.
+            Notice::Left { room, seq } => {
+                let parked = self.rooms.get(&room).filter(|room| matches!(room.standing, Standing::Parked));
+                if parked.is_some_and(|room| room.joined.seq < seq) {
+                    self.remove(room);
+                }
+            }
+            Notice::Behind { room, next } => {
+                let standing = behind(&self.hub, next);
+                if let Some(in_room) = self.live(room) {
+                    in_room.standing = standing;
+                    self.behind.push_back(room);
+                }
+            }
+            Notice::Ended { room, next } => {
+                if let Some(in_room) = self.live(room) {
+                    in_room.standing = Standing::Ended(next);
+                    in_room.attached = None;
+                }
+            }
+        }
+    }
+
+    /// Goes on with the rooms that are behind, one step at a time, while there is room in the queue.
+    pub fn poll_step(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.step.is_none() && !self.next_step() {
+            return false;
+        }
+        let Some(step) = &mut self.step else { return false };
+        let Poll::Ready(stepped) = step.poll_unpin(cx) else { return false };
+        self.step = None;
+        self.stepped(stepped);
+        if !self.is_behind() {
+            self.queue.caught_up();
+        }
+        true
+    }
+
+    /// When a step that failed is to be tried again.
+    pub fn retry_at(&self) -> Option<Instant> {
+        self.waiting.iter().map(|&(at, _)| at).min()
+    }
+
+    pub fn retry(&mut self, now: Instant) {
+        let (due, waiting) = std::mem::take(&mut self.waiting).into_iter().partition(|&(at, _)| at <= now);
+        self.waiting = waiting;
+        self.behind.extend(due.into_iter().map(|(_, room)| room));
+    }
+
+    /// From here on nothing comes from any room.
+    pub fn leave_all(&mut self) {
+        self.step = None;
+        self.behind.clear();
+        self.waiting.clear();
+        for (_, room) in self.rooms.drain() {
+            room.detach(&self.hub, &self.queue);
+        }
+    }
+
+    fn is_behind(&self) -> bool {
+        self.step.is_some() || !self.behind.is_empty() || !self.waiting.is_empty()
+    }
+
+    fn joined(&mut self, room: RoomId, joined: Joined) {
+        let Some(in_room) = self.rooms.get_mut(&room) else {
+            let standing = if self.has_started { behind(&self.hub, joined.seq) } else { Standing::Parked };
+            self.add(room, joined, standing);
+            return self.settle(room);
+        };
+        if joined.seq <= in_room.joined.seq {
+            return;
+        }
+        match &mut in_room.standing {
+            Standing::Behind(behind) => behind.rejoined = Some(joined),
+            Standing::Parked | Standing::Live => in_room.joined = joined,
+            Standing::Ended(next) => {
+                let standing = behind(&self.hub, *next);
+                self.add(room, joined, standing);
+                self.settle(room);
+            }
+        }
+    }
+
+    fn add(&mut self, id: RoomId, joined: Joined, standing: Standing) {
+        let attached = Some(self.hub.partition_of(id).attach(id, &self.queue));
+        self.rooms.insert(id, InRoom { attached, joined, standing });
+    }
+
+    fn remove(&mut self, id: RoomId) {
+        if let Some(room) = self.rooms.remove(&id) {
+            room.detach(&self.hub, &self.queue);
+        }
+    }
+
+    fn live(&mut self, room: RoomId) -> Option<&mut InRoom> {
+        self.rooms.get_mut(&room).filter(|room| matches!(room.standing, Standing::Live))
+    }
+
+    /// A room that is behind becomes live if there is nothing to read, or is read in its turn.
+    fn settle(&mut self, id: RoomId) {
+        let Some(in_room) = self.rooms.get_mut(&id) else { return };
+        let Standing::Behind(behind) = &in_room.standing else { return };
+        let Some((room, key)) = &in_room.attached else { return };
+        if behind.next >= in_room.joined.seq && room.go_live(*key, behind.next) {
+            in_room.standing = Standing::Live;
+        } else {
+            self.behind.push_back(id);
+        }
+    }
+
+    fn next_step(&mut self) -> bool {
+        // The common case first: it needs no lock.
+        if self.behind.is_empty() || self.queue.bytes() > self.hub.options.queue_bytes / 2 {
+            return false;
+        }
+        let Some(id) = self.behind.pop_front() else { return false };
+        let Some(InRoom { attached: Some((room, key)), joined, standing: Standing::Behind(behind) }) =
+            self.rooms.get(&id)
+        else {
+            return false;
+        };
+        let step = Step {
+            hub: self.hub.clone(),
+            queue: self.queue.clone(),
+            room: room.clone(),
+            key: *key,
+            next: behind.next,
+            joined: *joined,
+        };
+        self.step = Some(step.run().boxed());
+        true
+    }
+
+    fn stepped(&mut self, stepped: Stepped) {
+        let Stepped { room: id, next, joined, outcome } = stepped;
+        let Some(in_room) = self.rooms.get_mut(&id) else { return };
+        let Standing::Behind(behind) = &mut in_room.standing else { return };
+        behind.next = next;
+        in_room.joined = joined;
+        match outcome {
+            Outcome::Live { from_store } => {
+                in_room.standing = Standing::Live;
+                let telemetry = &self.hub.telemetry;
+                let resumes =
+                    if from_store { &telemetry.resumes_from_store } else { &telemetry.resumes_from_ring };
+                resumes.increment(1);
+            }
+            Outcome::More => {
+                behind.backoff.succeeded();
+                self.behind.push_back(id);
+            }
+            Outcome::Retry => {
+                self.waiting.push((Instant::now() + behind.backoff.next(), id));
+            }
+            Outcome::Left => match behind.rejoined.take().filter(|rejoined| rejoined.seq >= next) {
+                Some(rejoined) => {
+                    in_room.joined = rejoined;
+                    self.behind.push_back(id);
+                }
+                None => {
+                    in_room.standing = Standing::Ended(next);
+                    if let Some((room, key)) = in_room.attached.take() {
+                        self.hub.partition_of(id).detach(&room, key, &self.queue);
+                    }
+                }
+            },
+        }
+    }
+}
+
+impl Drop for Rooms {
+    fn drop(&mut self) {
+        self.leave_all();
+    }
+}
+
+impl InRoom {
+    fn detach(self, hub: &Hub, queue: &Arc<SocketQueue>) {
+        if let Some((room, key)) = self.attached {
+            hub.partition_of(room.id).detach(&room, key, queue);
+        }
+    }
+}
+
+fn behind(hub: &Hub, next: Seq) -> Standing {
+    Standing::Behind(Box::new(Behind { next, rejoined: None, backoff: hub.backoff() }))
+}

@@ -1,0 +1,130 @@
+//! The client's first frame: where each room begins.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use roomlog_eventlog::TopicPartition;
+use roomlog_schemas::RoomId;
+use roomlog_schemas::event::Seq;
+use roomlog_stores::StoreError;
+use roomlog_web::view;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{Phase, Socket};
+use crate::CloseReason;
+use crate::catch_up::resolve;
+use crate::hub::Hub;
+use crate::protocol::{self, ServerFrame, Start};
+use crate::room::Room;
+
+/// The first seq to come of rooms that are absent from `since`.
+pub(super) type Starts = HashMap<RoomId, Seq>;
+
+/// Rooms that are asked for in the store at the same time.
+const AT_ONCE: usize = 8;
+/// Rows that are read back at a time.
+const BACK: u64 = 16;
+
+impl Socket {
+    pub(super) fn start(&mut self, start: Start) {
+        let log_id = self.hub.deps.identity.log_id;
+        if start.log_id.as_ref().is_some_and(|id| id.parse::<Uuid>() != Ok(log_id)) {
+            let error = ServerFrame::Error {
+                code: protocol::OTHER_LOG,
+                title: "These positions are of another log: sync afresh.",
+                detail: None,
+            };
+            return self.close(CloseReason::OtherLog, Some(error));
+        }
+        let Phase::Opened { ends, .. } = &mut self.phase else { return };
+        let ends = std::mem::take(ends);
+        let absent = self.rooms.parked(|room| !start.since.contains_key(&room));
+        let starts = starts(self.hub.clone(), ends, absent);
+        self.phase = Phase::Starting(Box::new(start), starts.boxed());
+    }
+
+    pub(super) fn poll_start(&mut self, cx: &mut Context<'_>) -> bool {
+        let Phase::Starting(start, starting) = &mut self.phase else { return false };
+        let Poll::Ready(starts) = starting.poll_unpin(cx) else { return false };
+        let Some(starts) = starts else {
+            let error = ServerFrame::Error {
+                code: protocol::NOT_CAUGHT_UP,
+                title: "The stream cannot start now: try again.",
+                detail: None,
+            };
+            self.close(CloseReason::TryLater, Some(error));
+            return true;
+        };
+        let since = std::mem::take(&mut start.since);
+        self.phase = Phase::Running;
+        // Memberships that changed meanwhile.
+        self.take_inbox();
+        let Phase::Running = self.phase else { return true };
+        let (rooms, not_member) = self.rooms.start(&since, &starts);
+        let log_id = view::log_id(self.hub.deps.identity);
+        self.place.queue.push(ServerFrame::Started { log_id: &log_id, rooms, not_member }.encode());
+        self.rooms.settle_all();
+        true
+    }
+}
+
+/// `None` if tail or store are not as far as the log was when the socket opened, and don't get there.
+async fn starts(hub: Arc<Hub>, ends: Vec<(TopicPartition, u64)>, rooms: Vec<Arc<Room>>) -> Option<Starts> {
+    let deadline = Instant::now() + hub.options.open_timeout;
+    for &(id, end) in &ends {
+        if !hub.partitions()[id.partition as usize].has_processed(end, deadline).await {
+            return None;
+        }
+    }
+    let ends: HashMap<TopicPartition, u64> = ends.into_iter().collect();
+    let starts = stream::iter(rooms).map(|room| {
+        let (hub, end) = (&hub, ends.get(&room.partition).copied().unwrap_or(room.known_from));
+        async move {
+            Ok::<_, StoreError>(first_at_or_after(hub, &room, end, deadline).await?.map(|seq| (room.id, seq)))
+        }
+    });
+    starts
+        .buffer_unordered(AT_ONCE)
+        .try_collect::<Vec<_>>()
+        .await
+        .inspect_err(|error| {
+            tracing::warn!(error = error as &dyn std::error::Error, "a stream cannot start");
+        })
+        .ok()?
+        .into_iter()
+        .collect()
+}
+
+/// The first seq of a room whose record is at this offset or later, present or to come.
+async fn first_at_or_after(
+    hub: &Hub,
+    room: &Room,
+    end: u64,
+    deadline: Instant,
+) -> Result<Option<Seq>, StoreError> {
+    if let Some(seq) = room.first_at_or_after(end) {
+        return Ok(Some(seq));
+    }
+    if !hub.store_covers(room.partition, end.max(room.known_from), deadline).await? {
+        return Ok(None);
+    }
+    resolve(hub, room).await?;
+    if let Some(seq) = room.first_at_or_after(end) {
+        return Ok(Some(seq));
+    }
+    // The store is ahead: back to the last event before the end.
+    let store = &hub.deps.rooms;
+    let mut after = store.seq_range(room.id).await?.map_or(1, |(_, last)| last + 1);
+    while after > 1 {
+        let from = after.saturating_sub(BACK).max(1);
+        let rows = store.events(room.id, from, BACK as usize).await?;
+        if let Some(row) = rows.iter().rev().find(|row| row.offset < end) {
+            return Ok(Some(row.seq + 1));
+        }
+        after = from;
+    }
+    Ok(Some(1))
+}

@@ -1,0 +1,172 @@
+//! Stores and logs that fail on demand.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use futures::future::BoxFuture;
+use roomlog_domain::visibility::{Interval, Visibility};
+use roomlog_eventlog::{
+    Appended, Cursor, EventLog, LogError, LogReader, LogRecord, NewRecord, PartitionCounts, TopicPartition,
+};
+use roomlog_schemas::event::Seq;
+use roomlog_schemas::{AccountId, MessageId, RoomId};
+use roomlog_stores::rooms::{Page, RoomBatch, StoredEvent, StoredMessage};
+use roomlog_stores::{RoomStore, StoreError};
+
+/// A room store for readers that lacks rows or is away.
+pub struct FaultyRooms {
+    pub inner: Arc<dyn RoomStore>,
+    pub lacking: Mutex<BTreeSet<Seq>>,
+    pub is_away: AtomicBool,
+    /// Pages of events that were read.
+    pub reads: AtomicUsize,
+}
+
+impl FaultyRooms {
+    pub fn new(inner: Arc<dyn RoomStore>) -> Arc<Self> {
+        Arc::new(Self {
+            inner,
+            lacking: Mutex::default(),
+            is_away: AtomicBool::new(false),
+            reads: AtomicUsize::new(0),
+        })
+    }
+
+    fn check(&self) -> Result<&dyn RoomStore, StoreError> {
+        if self.is_away.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable { store: "rooms", source: "a test says so".into() });
+        }
+        Ok(&*self.inner)
+    }
+}
+
+#[async_trait]
+impl RoomStore for FaultyRooms {
+    async fn cursor(&self, partition: TopicPartition) -> Result<Option<Cursor>, StoreError> {
+        self.check()?.cursor(partition).await
+    }
+
+    async fn apply(&self, batch: RoomBatch) -> Result<(), StoreError> {
+        self.check()?.apply(batch).await
+    }
+
+    async fn events(&self, room: RoomId, from: Seq, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
+        let mut rows = self.check()?.events(room, from, limit).await?;
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        let lacking = self.lacking.lock().unwrap();
+        rows.retain(|row| !lacking.contains(&row.seq));
+        Ok(rows)
+    }
+
+    async fn seq_range(&self, room: RoomId) -> Result<Option<(Seq, Seq)>, StoreError> {
+        self.check()?.seq_range(room).await
+    }
+
+    async fn messages(
+        &self,
+        room: RoomId,
+        page: Page,
+        limit: usize,
+    ) -> Result<Vec<StoredMessage>, StoreError> {
+        self.check()?.messages(room, page, limit).await
+    }
+
+    async fn message(&self, room: RoomId, message: MessageId) -> Result<Option<StoredMessage>, StoreError> {
+        self.check()?.message(room, message).await
+    }
+
+    async fn known_messages(
+        &self,
+        room: RoomId,
+        messages: &[MessageId],
+    ) -> Result<Vec<MessageId>, StoreError> {
+        self.check()?.known_messages(room, messages).await
+    }
+
+    async fn visibility(&self, room: RoomId, account: AccountId) -> Result<Option<Visibility>, StoreError> {
+        self.check()?.visibility(room, account).await
+    }
+
+    async fn rooms_of(&self, account: AccountId) -> Result<Vec<(RoomId, Vec<Interval>)>, StoreError> {
+        self.check()?.rooms_of(account).await
+    }
+
+    async fn member_ids(&self, room: RoomId) -> Result<Vec<AccountId>, StoreError> {
+        self.check()?.member_ids(room).await
+    }
+
+    async fn beside(&self) -> Result<Arc<dyn RoomStore>, StoreError> {
+        self.check()?.beside().await
+    }
+
+    async fn promote(&self) -> Result<(), StoreError> {
+        self.check()?.promote().await
+    }
+}
+
+/// A log that can go away, for readers as well.
+pub struct FaultyLog {
+    pub inner: Arc<dyn EventLog>,
+    is_away: Arc<tokio::sync::watch::Sender<bool>>,
+}
+
+impl FaultyLog {
+    pub fn new(inner: Arc<dyn EventLog>) -> Arc<Self> {
+        Arc::new(Self { inner, is_away: Arc::new(tokio::sync::watch::Sender::new(false)) })
+    }
+
+    pub fn set_away(&self, is_away: bool) {
+        self.is_away.send_replace(is_away);
+    }
+
+    fn check(&self) -> Result<&dyn EventLog, LogError> {
+        if *self.is_away.borrow() { Err(away()) } else { Ok(&*self.inner) }
+    }
+}
+
+fn away() -> LogError {
+    LogError::Unavailable("a test says so".into())
+}
+
+#[async_trait]
+impl EventLog for FaultyLog {
+    fn partitions(&self) -> PartitionCounts {
+        self.inner.partitions()
+    }
+
+    fn append(
+        &self,
+        partition: TopicPartition,
+        record: NewRecord,
+    ) -> BoxFuture<'static, Result<Appended, LogError>> {
+        self.inner.append(partition, record)
+    }
+
+    async fn end(&self, partition: TopicPartition) -> Result<u64, LogError> {
+        self.check()?.end(partition).await
+    }
+
+    async fn read(&self, partition: TopicPartition, from: u64) -> Result<Box<dyn LogReader>, LogError> {
+        let inner = self.check()?.read(partition, from).await?;
+        Ok(Box::new(FaultyReader { inner, is_away: self.is_away.clone() }))
+    }
+}
+
+struct FaultyReader {
+    inner: Box<dyn LogReader>,
+    is_away: Arc<tokio::sync::watch::Sender<bool>>,
+}
+
+#[async_trait]
+impl LogReader for FaultyReader {
+    async fn next(&mut self) -> Result<Vec<LogRecord>, LogError> {
+        let mut is_away = self.is_away.subscribe();
+        tokio::select! {
+            biased;
+            _ = is_away.wait_for(|is_away| *is_away) => Err(away()),
+            records = self.inner.next() => records,
+        }
+    }
+}

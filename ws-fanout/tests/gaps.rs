@@ -1,0 +1,63 @@
+//! What cannot be filled is said.
+
+mod common;
+
+use common::Fixture;
+use common::faults::FaultyRooms;
+use roomlog_schemas::History;
+use roomlog_ws_fanout::Options;
+use serde_json::json;
+
+#[tokio::test]
+async fn rows_that_the_store_lacks_are_a_gap() {
+    let mut f = Fixture::running().await;
+    let alice = f.world.register(Some("alice")).await;
+    let room = f.world.create_room(alice, None, History::FromBeginning, "Lounge").await;
+    f.send(room, alice, 10).await;
+    f.projected().await;
+    let rooms = FaultyRooms::new(f.stores.rooms.clone());
+    *rooms.lacking.lock().unwrap() = [1, 4, 5, 11, 12].into();
+    let server = f.serve_over(rooms.clone(), Options { ring_events: 2, ..Options::default() }).await;
+    let (mut client, _) = f.start(&server, alice, &[(room, 0)]).await;
+    let expected = ["1-1 gap", "2", "3", "4-5 gap", "6", "7", "8", "9", "10", "11-12 gap"];
+    assert_eq!(client.seqs(expected.len()).await, expected);
+    f.send(room, alice, 1).await;
+    assert_eq!(client.seqs(1).await, ["13"]);
+
+    // Up to what the ring still has.
+    *rooms.lacking.lock().unwrap() = (1..=100).collect();
+    f.send(room, alice, 7).await;
+    server.has_processed(&f.log()).await;
+    let (mut client, _) = f.start(&server, alice, &[(room, 9)]).await;
+    assert_eq!(client.next().await, json!({"type": "gap", "room_id": room.to_string(), "from": 10, "to": 18}));
+    assert_eq!(client.seqs(2).await, ["19", "20"]);
+}
+
+#[tokio::test]
+async fn a_removal_in_a_gap_ends_the_room() {
+    let mut f = Fixture::running().await;
+    let alice = f.world.register(Some("alice")).await;
+    let bob = f.world.register(Some("bob")).await;
+    let room = f.world.create_room(alice, None, History::FromBeginning, "Lounge").await;
+    f.world.join(room, bob).await;
+    let rooms = FaultyRooms::new(f.stores.rooms.clone());
+    *rooms.lacking.lock().unwrap() = (4..=20).collect();
+    let options = Options { ring_events: 1, ..Options::default() };
+    let server = f.serve_over(rooms.clone(), options).await;
+    let mut client = f.open(&server, bob).await;
+    client.start(&[(room, 0)]).await;
+    assert_eq!(client.seqs(3).await, ["1", "2", "3"]);
+    // The store is away, so that bob has not come to his removal when others go on.
+    rooms.is_away.store(true, std::sync::atomic::Ordering::SeqCst);
+    drop(client);
+    rooms.is_away.store(false, std::sync::atomic::Ordering::SeqCst);
+    let mut client = f.open(&server, bob).await;
+    f.send(room, alice, 3).await;
+    f.world.leave(room, bob).await;
+    f.send(room, alice, 3).await;
+    server.has_processed(&f.log()).await;
+    f.projected().await;
+    let started = client.start(&[(room, 3)]).await;
+    assert_eq!(started["not_member"], json!([room.to_string()]));
+    client.nothing().await;
+}

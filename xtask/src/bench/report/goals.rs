@@ -1,0 +1,74 @@
+//! The goals that these workloads show, for two cores with everything on one machine.
+
+use std::fmt;
+
+use crate::bench::cases::Case;
+use crate::bench::runs::LogKind;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Goal {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+impl Goal {
+    pub fn is_reached(self, value: f64) -> bool {
+        match self {
+            Self::AtMost(most) => value <= most,
+            Self::AtLeast(least) => value >= least,
+        }
+    }
+}
+
+impl fmt::Display for Goal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtMost(most) => write!(f, "≤ {most}"),
+            Self::AtLeast(least) => write!(f, "≥ {least}"),
+        }
+    }
+}
+
+/// What may never happen, in any round of any workload.
+const NEVER: [&str; 5] = ["lost", "doubled", "out_of_order", "skipped_seqs", "misplaced"];
+
+pub fn is_never(figure: &str) -> bool {
+    NEVER.contains(&figure)
+}
+
+pub fn goal(log: LogKind, case: Case, figure: &str) -> Option<Goal> {
+    use Goal::{AtLeast, AtMost};
+    if is_never(figure) {
+        return Some(AtMost(0.0));
+    }
+    let (embedded, distributed) = match (case, figure) {
+        (Case::W1, "send_to_socket_p50_ms") => (AtMost(6.0), AtMost(7.0)),
+        (Case::W1, "send_to_socket_p99_ms") => (AtMost(11.0), AtMost(14.0)),
+        (Case::W1, "server_cpu_s_per_1m_deliveries") => (AtMost(6.0), AtMost(6.0)),
+        (Case::W2, "accept_p50_ms") => (AtMost(0.6), AtMost(1.0)),
+        (Case::W2, "accept_p99_ms") => (AtMost(5.0), AtMost(10.0)),
+        (Case::W2, "send_to_socket_p50_ms") => (AtMost(0.8), AtMost(1.5)),
+        (Case::W2, "send_to_socket_p99_ms") => (AtMost(6.0), AtMost(12.0)),
+        (Case::W2, "all_cpu_s_per_1000_messages") => (AtMost(0.3), AtMost(1.0)),
+        (Case::W3, "accepted_per_s") => (AtLeast(20_000.0), AtLeast(10_000.0)),
+        _ => return None,
+    };
+    Some(match log {
+        LogKind::Sqlite => embedded,
+        LogKind::Kafka => distributed,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_goal_is_reached_at_its_bound() {
+        let peak = goal(LogKind::Kafka, Case::W3, "accepted_per_s").unwrap();
+        assert!(peak.is_reached(10_000.0) && !peak.is_reached(9_999.0));
+        let lost = goal(LogKind::Sqlite, Case::W1, "lost").unwrap();
+        assert!(lost.is_reached(0.0) && !lost.is_reached(1.0));
+        assert_eq!(goal(LogKind::Sqlite, Case::W1, "drain_ms"), None);
+    }
+}
