@@ -10,7 +10,7 @@ use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
-use crate::batch::Bounds;
+use crate::batch::{Batches, Bounds};
 use crate::identity::wait_for_identity;
 use crate::pipeline::Pipeline;
 use crate::projector::{ALL, projector};
@@ -163,17 +163,23 @@ impl Task {
     }
 
     async fn project(&self, identity: LogIdentity) -> Result<(), Error> {
-        let cursor = self.pipeline.cursor(identity).await?;
-        let mut batches = self.pipeline.open(&cursor).await?;
-        self.reached(cursor.next_offset);
-        while let Some(batch) = self.pipeline.stop.run_until_cancelled(self.pipeline.next(&mut batches)).await
-        {
+        let stop = &self.pipeline.stop;
+        let Some(batches) = stop.run_until_cancelled(self.open(identity)).await else { return Ok(()) };
+        let mut batches = batches?;
+        while let Some(batch) = stop.run_until_cancelled(self.pipeline.next(&mut batches)).await {
             let batch = batch?;
             self.pipeline.store(&batch).await?;
             self.reached(batch.cursor.next_offset);
             lag::record_delay(self.cell.projection, &batch);
         }
         Ok(())
+    }
+
+    async fn open(&self, identity: LogIdentity) -> Result<Batches, Error> {
+        let cursor = self.pipeline.cursor(identity).await?;
+        let batches = self.pipeline.open(&cursor).await?;
+        self.reached(cursor.next_offset);
+        Ok(batches)
     }
 
     fn reached(&self, next_offset: u64) {

@@ -60,7 +60,7 @@ async fn bodies() {
     s.raw(&s.messages(), json, vec![b' '; 600 * 1024]).await.problem(413, "body_too_large");
     s.raw(&s.messages(), json, format!("{}{}", "[".repeat(100_000), "]".repeat(100_000)))
         .await
-        .problem(400, "malformed_json");
+        .problem(422, "invalid_body");
     let long = json!({"text": "a".repeat(64 * 1024 + 1)});
     s.server.post(&s.messages(), &s.ada.token, long).await.problem(422, "text_too_long");
     let longest = json!({"text": "\u{1}".repeat(64 * 1024)});

@@ -38,7 +38,7 @@ fn lines() -> Vec<Value> {
     for n in 1..1500 {
         let author = ["ann", "ben", "Ann", "c d"][n % 4];
         // Links near and far back.
-        let reply_to = [None, Some(n.saturating_sub(2).max(1)), Some(1)][n % 3];
+        let reply_to = [None, Some(n.saturating_sub(2)).filter(|to| *to > 0), Some(1)][n % 3];
         lines.push(message(n, "town/hall", author, &format!(" text {n}\u{1}"), reply_to));
     }
     let mut rename = line(1500, "town/hall", "rename", "ben");

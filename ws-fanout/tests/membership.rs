@@ -131,7 +131,7 @@ async fn who_is_removed_while_catching_up_gets_nothing_after_it() {
         // 8 MB: more than the socket's queue and the kernel's buffers take in.
         let mut client = common::client::Handshake::new(server.address)
             .token(&f.token(bob))
-            .receive_buffer(16 * 1024)
+            .receive_buffer(128 * 1024)
             .open()
             .await
             .unwrap();

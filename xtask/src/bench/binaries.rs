@@ -14,14 +14,22 @@ pub struct Binaries {
 }
 
 impl Binaries {
-    /// One after the other, so that each is built with just the features that it asks for.
-    pub fn build() -> Result<Self> {
-        Ok(Self { roomlog: build(&["--package", "roomlog"])?, xtask: build(&["--package", "xtask"])? })
+    /// One after the other, so that each is built with just the features that it asks for. A server that is given is
+    /// not built.
+    pub fn build(roomlog: Option<&Path>) -> Result<Self> {
+        let roomlog = match roomlog {
+            // Absolute, because it is started in another folder.
+            Some(given) => {
+                given.canonicalize().with_context(|| format!("there is no {}", given.display()))?
+            }
+            None => build(&["--package", "roomlog"])?,
+        };
+        Ok(Self { roomlog, xtask: build(&["--package", "xtask"])? })
     }
 
     /// On the same disk as everything that is built, where there is room.
     pub fn scratch_parent(&self) -> Result<&Path> {
-        self.roomlog.parent().context("a program that lies nowhere")
+        self.xtask.parent().context("a program that lies nowhere")
     }
 }
 

@@ -44,6 +44,9 @@ pub struct Options {
     /// Where a line of JSON is added for each log and workload [default: target/bench.jsonl]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Measure this program, a server built before, instead of building one
+    #[arg(long, value_name = "PROGRAM")]
+    roomlog: Option<PathBuf>,
     /// Only look whether everything works: less of all; its figures are not comparable
     #[arg(long)]
     quick: bool,
@@ -82,7 +85,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     allow_open_files(&cases, options.quick)?;
 
     let circumstances = Circumstances::now();
-    let binaries = Binaries::build()?;
+    let binaries = Binaries::build(options.roomlog.as_deref())?;
     let out = options.out.clone().unwrap_or_else(|| crate::workspace::root().join("target/bench.jsonl"));
     let mut runs = Runs::new(&binaries, timing, options.quick)?;
     runs.measure_broadcast(&cases)?;

@@ -2,14 +2,6 @@
 
 use super::*;
 
-fn joined(room_id: RoomId, account_id: AccountId, seq: Seq) -> MembershipChange {
-    MembershipChange::Joined { room_id, account_id, seq }
-}
-
-fn left(room_id: RoomId, account_id: AccountId, seq: Seq) -> MembershipChange {
-    MembershipChange::Left { room_id, account_id, seq }
-}
-
 async fn change_members(store: &dyn RoomStore, offset: u64, memberships: Vec<MembershipChange>) {
     apply(store, RoomBatch { memberships, ..batch(offset, offset + 1) }).await;
 }

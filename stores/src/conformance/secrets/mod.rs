@@ -35,6 +35,16 @@ fn reservation(account_id: AccountId, name: &str) -> Reservation {
     }
 }
 
+fn session(n: u128) -> Session {
+    Session {
+        session_id: SessionId::from_u128(n),
+        account_id: ANN,
+        refresh_hash: hash(n as u8),
+        created_at_ms: 100,
+        expires_at_ms: 1_000,
+    }
+}
+
 fn hash(n: u8) -> [u8; 32] {
     [n; 32]
 }

@@ -2,16 +2,6 @@
 
 use super::*;
 
-fn session(n: u128) -> Session {
-    Session {
-        session_id: SessionId::from_u128(n),
-        account_id: ANN,
-        refresh_hash: hash(n as u8),
-        created_at_ms: 100,
-        expires_at_ms: 1_000,
-    }
-}
-
 pub async fn a_session_lives_until_it_expires_or_is_revoked(backend: &Secrets) {
     let store = backend.open().await;
     let (one, two) = (session(1), session(2));
