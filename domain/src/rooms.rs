@@ -119,6 +119,10 @@ pub fn join(state: &State, room_id: RoomId, account_id: AccountId) -> Result<Dec
 pub fn leave(state: &State, room_id: RoomId, account_id: AccountId) -> Result<Decision, Rejection> {
     let room = state.rooms.get(&room_id).ok_or(Rejection::RoomNotFound)?;
     if !room.members.contains_key(&account_id) {
+        // Whoever is no member of a closed room is told nothing of it.
+        if room.access != Access::Public {
+            return Err(Rejection::RoomNotFound);
+        }
         let answer = Answer { room_id: Some(room_id), seq: room.seq, ..Answer::default() };
         return Ok(Decision::Unchanged(answer));
     }

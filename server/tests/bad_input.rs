@@ -201,6 +201,7 @@ async fn who_is_no_member() {
         .post(&format!("/v1/rooms/{vip}/messages"), &bob.token, json!({"text": "a"}))
         .await
         .problem(404, "room_not_found");
+    s.server.request(Method::DELETE, &join, Some(&bob.token), None).await.problem(404, "room_not_found");
     let leave = format!("/v1/rooms/{}/members/me", s.room);
     s.server.request(Method::DELETE, &leave, Some(&s.ada.token), None).await.problem(409, "last_owner");
     let sub = json!({"name": "Sub", "parent_id": s.room});
