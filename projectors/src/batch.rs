@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::FutureExt;
-use roomlog_eventlog::{Accepted, AcceptedReader, Cursor, EventLog, LogError, ReadError};
+use roomlog_eventlog::{Accepted, AcceptedReader, Cursor, EventLog, ReadError};
 
 /// Labels the reader's metrics.
 const READER: &str = "projectors";
@@ -29,38 +29,27 @@ pub(crate) struct Batches {
     reader: AcceptedReader,
     bounds: Bounds,
     next_offset: u64,
-    /// Met after records that had to be handed out first.
-    failed: Option<ReadError>,
 }
 
 impl Batches {
     pub async fn open(log: &Arc<dyn EventLog>, cursor: &Cursor, bounds: Bounds) -> Result<Self, ReadError> {
         let reader = AcceptedReader::open(log, cursor, READER).await?;
-        Ok(Self { reader, bounds, next_offset: cursor.next_offset, failed: None })
+        Ok(Self { reader, bounds, next_offset: cursor.next_offset })
     }
 
     /// Waits for the next records, and adds what more is there already, until a bound is passed.
-    /// After `Log(Unavailable)` the call may be repeated, after other errors not.
+    /// What can be read before an error comes first. After `Log(Unavailable)` the call may be
+    /// repeated; other errors come again.
     pub async fn next(&mut self) -> Result<Batch, ReadError> {
-        if let Some(error) = self.failed.take() {
-            return Err(error);
-        }
         let mut records = self.reader.next().await?;
-        // Taken after every read: a read that fails may have moved the reader.
-        let mut cursor = self.reader.cursor();
         while self.has_room(&records) {
             match self.reader.next().now_or_never() {
-                Some(Ok(more)) => {
-                    records.extend(more);
-                    cursor = self.reader.cursor();
-                }
-                Some(Err(ReadError::Log(LogError::Unavailable(_)))) | None => break,
-                Some(Err(error)) => {
-                    self.failed = Some(error);
-                    break;
-                }
+                Some(Ok(more)) => records.extend(more),
+                // The next call meets the error again.
+                Some(Err(_)) | None => break,
             }
         }
+        let cursor = self.reader.cursor();
         let from = std::mem::replace(&mut self.next_offset, cursor.next_offset);
         Ok(Batch { records, from, cursor })
     }

@@ -7,8 +7,6 @@
 //!
 //! Errors: a handler returns [`Problem`].
 
-#![allow(clippy::result_large_err, reason = "a problem is made once a request, and only when it fails")]
-
 mod access;
 mod accounts;
 mod events;

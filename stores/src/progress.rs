@@ -88,22 +88,26 @@ impl Progress {
         F: Future<Output = Result<Option<roomlog_eventlog::Cursor>, StoreError>>,
     {
         let mut heard = self.watch(projection, partition, watch::Sender::subscribe);
+        let mut next_poll = Instant::now();
         loop {
             if *heard.borrow_and_update() > offset {
                 return Ok(true);
             }
-            if let Some(cursor) = cursor().await? {
-                self.report(projection, partition, cursor.next_offset);
-                if cursor.covers(offset) {
-                    return Ok(true);
+            // Not after each report: where a projector reports, the store knows no more than it says.
+            if Instant::now() >= next_poll {
+                if let Some(cursor) = cursor().await? {
+                    self.report(projection, partition, cursor.next_offset);
+                    if cursor.covers(offset) {
+                        return Ok(true);
+                    }
                 }
+                next_poll = Instant::now() + POLL;
             }
-            let now = Instant::now();
-            if now >= deadline {
+            if Instant::now() >= deadline {
                 return Ok(false);
             }
             // Whether something was heard or not: look again.
-            let _ = tokio::time::timeout_at(deadline.min(now + POLL), heard.changed()).await;
+            let _ = tokio::time::timeout_at(deadline.min(next_poll), heard.changed()).await;
         }
     }
 

@@ -57,6 +57,8 @@ impl Tokens {
         validation.set_issuer(&[ISSUER]);
         validation.set_required_spec_claims(&["exp", "iss", "sub"]);
         validation.leeway = 0;
+        // `exp` is the first second in which the token is no longer valid.
+        validation.reject_tokens_expiring_in_less_than = 1;
         Self(Arc::new(Inner {
             header,
             encoding: EncodingKey::from_ed_der(der.as_bytes()),

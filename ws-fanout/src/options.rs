@@ -58,7 +58,7 @@ impl Default for Options {
             max_per_account: 64,
             // A text of 64 KiB in which every byte is escaped (six times as long), and what is around it.
             max_client_frame: 512 * 1024,
-            max_since_rooms: 5_000,
+            max_since_rooms: 2_000,
             max_commands: 16,
             start_timeout: Duration::from_secs(10),
             ping_interval: Duration::from_secs(30),

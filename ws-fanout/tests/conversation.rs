@@ -40,10 +40,7 @@ async fn commands_are_accepted_or_rejected() {
     let mut command = message("a", room, "hi");
     command["key"] = json!(KEY);
     client.send(command).await;
-    assert_eq!(
-        client.next().await,
-        json!({"type": "accepted", "id": "a", "seq": 5, "position": "r0-7"})
-    );
+    assert_eq!(client.next().await, json!({"type": "accepted", "id": "a", "seq": 5, "position": "r0-7"}));
     client.send(message("b", room, "no")).await;
     assert_eq!(
         client.next().await,
@@ -56,7 +53,10 @@ async fn commands_are_accepted_or_rejected() {
     command["key"] = json!("550e8400-e29b-41d4-a716-446655440000");
     client.send(command).await;
     let rejected = client.next().await;
-    assert_eq!((&rejected["id"], &rejected["problem"]["code"]), (&json!("c"), &json!("invalid_idempotency_key")));
+    assert_eq!(
+        (&rejected["id"], &rejected["problem"]["code"]),
+        (&json!("c"), &json!("invalid_idempotency_key"))
+    );
 
     let seen = f.commands.seen.lock().unwrap().clone();
     assert_eq!(seen.len(), 2);
@@ -67,8 +67,7 @@ async fn commands_are_accepted_or_rejected() {
 
 #[tokio::test]
 async fn commands_run_beside_each_other_and_the_events() {
-    let (mut f, server, alice, room) =
-        fixture(Options { max_commands: 3, ..Options::default() }).await;
+    let (mut f, server, alice, room) = fixture(Options { max_commands: 3, ..Options::default() }).await;
     let (mut client, _) = f.start(&server, alice, &[]).await;
     for id in ["a", "b", "c", "d"] {
         client.send(message(id, room, "wait")).await;

@@ -43,7 +43,9 @@ async fn commands_under_way_are_answered_first() {
     let server = f.serve().await;
     let (mut client, _) = f.start(&server, alice, &[]).await;
     client
-        .send(json!({"type": "command", "id": "a", "command": "send_message", "room_id": room, "text": "wait"}))
+        .send(
+            json!({"type": "command", "id": "a", "command": "send_message", "room_id": room, "text": "wait"}),
+        )
         .await;
     common::eventually("it has begun", || f.commands.seen.lock().unwrap().len() == 1).await;
     let handle = server.handle.clone();

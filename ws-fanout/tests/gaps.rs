@@ -29,7 +29,10 @@ async fn rows_that_the_store_lacks_are_a_gap() {
     f.send(room, alice, 7).await;
     server.has_processed(&f.log()).await;
     let (mut client, _) = f.start(&server, alice, &[(room, 9)]).await;
-    assert_eq!(client.next().await, json!({"type": "gap", "room_id": room.to_string(), "from": 10, "to": 18}));
+    assert_eq!(
+        client.next().await,
+        json!({"type": "gap", "room_id": room.to_string(), "from": 10, "to": 18})
+    );
     assert_eq!(client.seqs(2).await, ["19", "20"]);
 }
 

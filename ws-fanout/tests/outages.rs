@@ -62,12 +62,35 @@ async fn while_the_store_is_away_live_events_go_on_and_resumes_wait() {
 }
 
 #[tokio::test]
+async fn an_event_whose_key_is_away_waits_for_it_and_others_go_on() {
+    let mut f = Fixture::running().await;
+    let (alice, room) = room(&mut f).await;
+    let bob = f.world.register(Some("bob")).await;
+    let (sealer, secrets) = f.keys_that_can_go_away().await;
+    let server = Server::start(FanoutDeps { sealer, ..f.deps() }, Options::default()).await;
+    let (mut client, _) = f.start(&server, alice, &[]).await;
+    secrets.is_away.store(true, Ordering::SeqCst);
+    f.send(room, alice, 3).await;
+    // An event without content needs no key, but it has to come after the others.
+    f.world.join(room, bob).await;
+    let (mut other, _) = f.start(&server, bob, &[(room, 5)]).await;
+    assert_eq!(other.seqs(1).await, ["6"]);
+    client.nothing().await;
+    secrets.is_away.store(false, Ordering::SeqCst);
+    assert_eq!(client.up_to(6).await, texts(3..=6));
+    f.send(room, alice, 1).await;
+    assert_eq!(client.seqs(1).await, ["7"]);
+    assert_eq!(other.seqs(1).await, ["7"]);
+}
+
+#[tokio::test]
 async fn a_store_that_is_away_at_the_start_is_waited_for() {
     let mut f = Fixture::running().await;
     let (alice, _) = room(&mut f).await;
     let rooms = FaultyRooms::new(f.stores.rooms.clone());
     rooms.is_away.store(true, Ordering::SeqCst);
-    let server = Server::start_unready(FanoutDeps { rooms: rooms.clone(), ..f.deps() }, Options::default()).await;
+    let server =
+        Server::start_unready(FanoutDeps { rooms: rooms.clone(), ..f.deps() }, Options::default()).await;
     let refused = Handshake::new(server.address).token(&f.token(alice)).refused().await;
     assert_eq!(refused, (503, "stream_not_ready".into()));
     assert!(!server.handle.is_ready());
@@ -113,7 +136,9 @@ async fn a_record_that_cannot_be_read_stops_its_partition_in_sight() {
     eventually("it stops", || !server.handle.stopped().is_empty()).await;
     let stopped = server.handle.stopped();
     assert_eq!((stopped.len(), stopped[0].partition, stopped[0].next_offset), (1, broken, offset));
-    assert!(matches!(&stopped[0].state, State::Stopped { error } if error.contains(&format!("offset {offset}"))));
+    assert!(
+        matches!(&stopped[0].state, State::Stopped { error } if error.contains(&format!("offset {offset}")))
+    );
     assert!(!server.handle.is_ready());
     f.send(rooms[0], alice, 1).await;
     f.send(rooms[1], alice, 1).await;

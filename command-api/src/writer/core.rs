@@ -195,8 +195,8 @@ pub struct Core {
 }
 
 impl Core {
-    /// A writer at the start of its partition. Once it has read to the log's end it claims: at once
-    /// where nobody ever did, otherwise when it has something to decide.
+    /// A writer at the start of its partition. It claims once it has read to the log's end, and leaves
+    /// alone whoever claims after that.
     pub fn new(
         partition: TopicPartition,
         identity: LogIdentity,
@@ -217,9 +217,7 @@ impl Core {
     ) -> Result<Self, CodecError> {
         let Snapshot { cursor, state, window } = snapshot;
         let follower = Follower::from_cursor(&cursor)?;
-        let mut core = Self::from_parts(cursor.identity, options, fresh_claim_id, follower, state, window);
-        core.eager = cursor.epoch == 0;
-        Ok(core)
+        Ok(Self::from_parts(cursor.identity, options, fresh_claim_id, follower, state, window))
     }
 
     fn from_parts(

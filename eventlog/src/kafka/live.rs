@@ -26,6 +26,9 @@ const POLL: Duration = Duration::from_millis(100);
 /// Most records that are taken before the rings are filled.
 const BATCH: usize = 1_000;
 
+/// How long the start waits to learn who leads a topic's partitions.
+const LEARN_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Between two looks at partitions whose position was refused.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -49,6 +52,7 @@ impl Live {
     pub fn new(config: &KafkaConfig, topics: Topics, ends: Arc<Ends>) -> Result<Self, LogError> {
         let consumer = BaseConsumer::from_config_and_context(&config.live(), Context)
             .map_err(|error| log_error("starting the consumer", &error))?;
+        learn_leaders(&consumer, &topics);
         let counts = topics.counts();
         let tails = PerPartition::new(counts, |_| RwLock::default());
         let shared = Arc::new(Shared { consumer, topics, ends, tails, is_closed: AtomicBool::new(false) });
@@ -169,6 +173,16 @@ impl Shared {
     fn set_tail(&self, partition: TopicPartition, tail: Option<Arc<Tail>>) -> Result<(), LogError> {
         *self.tails.get(partition)?.write().expect("nothing panics while it holds a ring's place") = tail;
         Ok(())
+    }
+}
+
+/// So that the first partition to join need not wait for one of the library's slow timers. Without
+/// an answer the library finds the leaders later.
+fn learn_leaders(consumer: &BaseConsumer<Context>, topics: &Topics) {
+    for topic in [&topics.accounts, &topics.rooms] {
+        if let Err(error) = consumer.fetch_metadata(Some(topic), LEARN_TIMEOUT) {
+            tracing::info!(%error, %topic, "the leaders of the log's partitions are not known yet");
+        }
     }
 }
 

@@ -95,8 +95,10 @@ fn create(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         linked => linked,
     });
-    fs::remove_file(&unfinished)?;
+    let removed = fs::remove_file(&unfinished);
+    // First: where nothing was written, there is nothing to remove either.
     created?;
+    removed?;
     File::open(folder)?.sync_all()
 }
 

@@ -112,15 +112,20 @@ impl Database {
         blocking(store, read).await
     }
 
-    /// Returns when everything written so far has reached the disk.
+    /// Returns when everything written so far has reached the disk. Fails if somebody else, such as
+    /// a back-up, reads the file for too long.
     pub async fn checkpoint(&self) -> Result<(), StoreError> {
         let store = self.0.store;
         let truncate = move |connection: &mut Connection| {
             connection
-                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
                 .map_err(|error| failed(store, error))
         };
-        self.write(truncate).await
+        match self.write(truncate).await? {
+            // Not an error to SQLite: it moved what it could.
+            true => Err(self.unavailable("another process reads its file")),
+            false => Ok(()),
+        }
     }
 
     /// Returns when the writes that were asked for are done and no connection is open any more.

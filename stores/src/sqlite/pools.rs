@@ -63,10 +63,18 @@ impl Pools {
         self.writer.begin_with("BEGIN IMMEDIATE").await
     }
 
-    /// Moves everything from the write-ahead log to the file and has it on the disk.
+    /// Moves everything from the write-ahead log to the file and has it on the disk. Fails if
+    /// somebody else, such as a back-up, reads the file for too long.
     pub async fn checkpoint(&self) -> Result<(), StoreError> {
-        let truncate = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.writer).await;
-        truncate.map(drop).map_err(|error| failed(self.store, error))
+        let truncate = sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.writer).await;
+        match truncate.map_err(|error| failed(self.store, error))? {
+            // Not an error to SQLite: it moved what it could.
+            true => {
+                let source = "another process reads its file".into();
+                Err(StoreError::Unavailable { store: self.store, source })
+            }
+            false => Ok(()),
+        }
     }
 
     /// Returns when every connection is closed.

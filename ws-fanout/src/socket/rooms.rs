@@ -40,7 +40,7 @@ enum Standing {
     Parked,
     Live,
     Behind(Box<Behind>),
-    /// This is the next seq, should the account join again.
+    /// The account is no member; this is the next seq, should it join again.
     Ended(Seq),
 }
 
@@ -75,8 +75,8 @@ impl Rooms {
     }
 
     /// Gives each room its first seq: the one after `since`, or that of `starts`, or its joining.
-    /// Also the rooms of `since` that are none of the account's. [`settle_all`](Self::settle_all)
-    /// has to follow.
+    /// Also the rooms of `since` that are none of the account's; should it join one, the stream goes
+    /// on there. [`settle_all`](Self::settle_all) has to follow.
     pub fn start(
         &mut self,
         since: &HashMap<RoomId, Seq>,
@@ -93,8 +93,14 @@ impl Rooms {
             firsts.insert(*id, next);
             room.standing = behind(&self.hub, next);
         }
-        let mut not_member: Vec<RoomId> =
-            since.keys().filter(|room| !self.rooms.contains_key(room)).copied().collect();
+        let mut not_member = Vec::new();
+        for (&id, seq) in since {
+            self.rooms.entry(id).or_insert_with(|| {
+                not_member.push(id);
+                let joined = Joined { seq: 0, offset: 0 };
+                InRoom { attached: None, joined, standing: Standing::Ended(seq + 1) }
+            });
+        }
         not_member.sort_unstable();
         (firsts, not_member)
     }

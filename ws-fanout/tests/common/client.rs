@@ -105,7 +105,8 @@ impl Client {
     pub async fn fragments(&mut self, parts: &[&str]) {
         for (index, part) in parts.iter().enumerate() {
             let code = if index == 0 { Data::Text } else { Data::Continue };
-            let frame = Frame::message(part.as_bytes().to_vec(), OpCode::Data(code), index + 1 == parts.len());
+            let frame =
+                Frame::message(part.as_bytes().to_vec(), OpCode::Data(code), index + 1 == parts.len());
             self.message(Message::Frame(frame)).await;
         }
     }

@@ -6,6 +6,7 @@
 pub mod client;
 pub mod commands;
 pub mod faults;
+pub mod secrets;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,8 +16,9 @@ use roomlog_eventlog::{EventLog, PartitionCounts};
 use roomlog_projectors::Stores;
 use roomlog_projectors::testing::{Running, World, sqlite_stores, start};
 use roomlog_schemas::{AccountId, RoomId, SessionId};
-use roomlog_stores::RoomStore;
 use roomlog_stores::progress::Progress;
+use roomlog_stores::sqlite::SqliteSecretsStore;
+use roomlog_stores::{MasterKey, RoomStore, Sealer};
 use roomlog_web::Auth;
 use roomlog_web::token::Tokens;
 use roomlog_ws_fanout::{Fanout, FanoutDeps, Handle, Options};
@@ -27,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::client::{Client, Handshake};
 use self::commands::StubCommands;
+use self::secrets::FaultySecrets;
 
 pub const PARTITIONS: PartitionCounts = PartitionCounts { accounts: 1, rooms: 2 };
 /// Longest that a test waits for anything.
@@ -40,7 +43,7 @@ pub struct Fixture {
     pub tokens: Tokens,
     pub commands: Arc<StubCommands>,
     projectors: Option<Running>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Fixture {
@@ -51,7 +54,7 @@ impl Fixture {
         let world = World::new(1, PARTITIONS, stores.sealer.clone()).await;
         let tokens = Tokens::new(&[3; 32]);
         let commands = Arc::default();
-        Self { world, stores, tokens, commands, projectors: None, _folder: folder }
+        Self { world, stores, tokens, commands, projectors: None, folder }
     }
 
     /// With projectors at work.
@@ -82,6 +85,14 @@ impl Fixture {
         if let Some(projectors) = &self.projectors {
             projectors.caught_up(&self.log()).await;
         }
+    }
+
+    /// The same keys through another store, which can go away, and without a memory of them.
+    pub async fn keys_that_can_go_away(&self) -> (Sealer, Arc<FaultySecrets>) {
+        let inner = SqliteSecretsStore::open(&self.folder.path().join("secrets.sqlite")).await.unwrap();
+        let secrets = Arc::new(FaultySecrets { inner: Arc::new(inner), is_away: false.into() });
+        let master = MasterKey::from_hex(&"07".repeat(32)).unwrap();
+        (Sealer::new(secrets.clone(), master, 1), secrets)
     }
 
     pub fn token(&self, account: AccountId) -> String {

@@ -31,7 +31,10 @@ pub fn start(roomlog: &Path, log: &Log, folder: &Path) -> Result<(Server, Socket
     });
     match ready {
         Ok(()) => Ok((server, address)),
-        Err(error) => Err(anyhow!("{error:#}. Its last words:\n{}", last_words(&output))),
+        Err(error) => {
+            let answer = ask_readiness(address).unwrap_or_default();
+            Err(anyhow!("{error:#}. {answer}\nIts last words:\n{}", last_words(&output)))
+        }
     }
 }
 
