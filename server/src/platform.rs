@@ -66,7 +66,7 @@ impl Platform {
         let rooms: Arc<dyn RoomStore> = Arc::new(SqliteRoomStore::open(&projections).await?);
         let directory: Arc<dyn DirectoryStore> = Arc::new(SqliteDirectoryStore::open(&projections).await?);
         let secrets_path = data.join("secrets.db");
-        let secrets: Arc<dyn SecretsStore> = Arc::new(SqliteSecretsStore::open(&secrets_path).await?);
+        let secrets: Arc<dyn SecretsStore> = Arc::new(SqliteSecretsStore::open(data).await?);
         let master = MasterKey::load_or_create(&config.master_key_file())?;
         let sealer = Sealer::new(secrets.clone(), master, config.key_cache_mb * 1024 * 1024);
         let id_key = IdKey::new(sealer.platform_key("id").await?);

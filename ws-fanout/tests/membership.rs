@@ -220,7 +220,7 @@ async fn leaving_a_room_leaves_those_below() {
     let server = f.serve().await;
     let (mut client, _) = f.start(&server, bob, &[]).await;
     f.world.leave(root, bob).await;
-    let mut left = vec![client.next().await, client.next().await];
+    let mut left = [client.next().await, client.next().await];
     left.sort_by_key(|event| event["room_id"] != json!(root.to_string()));
     assert_eq!(left[0]["room_id"], root.to_string());
     assert_eq!(left[1]["room_id"], sub.to_string());

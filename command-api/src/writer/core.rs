@@ -16,11 +16,14 @@
 //! * A rejection is released when all that it was decided on has been read back, and the log has been
 //!   read to an end asked for after the decision.
 //!
-//! This file follows the log and owns or not; `deciding` decides, sends and releases.
+//! This file takes the inputs; `following` reads, `claiming` owns or not, `deciding` decides, sends
+//! and releases.
 
+mod claiming;
 mod clock;
 mod deciding;
 mod ends;
+mod following;
 mod requests;
 mod snapshot;
 
@@ -28,11 +31,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use bytes::Bytes;
 use roomlog_domain::{Answer, State};
-use roomlog_eventlog::frame::encode_claim;
-use roomlog_eventlog::{
-    Chain, Claim, ClaimId, Content, Follower, Head, LogIdentity, LogRecord, NewRecord, Outcome as Followed,
-    SkipReason, TopicPartition,
-};
+use roomlog_eventlog::{Chain, ClaimId, Follower, Head, LogIdentity, LogRecord, NewRecord, TopicPartition};
 use roomlog_schemas::{CodecError, RoomId};
 
 use self::clock::Clock;
@@ -61,7 +60,7 @@ pub const MAX_CLOCK_DIFFERENCE_MS: Millis = 5_000;
 pub const UNABLE_MS: Millis = 30_000;
 /// Most own claims remembered that may still be read: one is sent at a time, more are on the wire
 /// only while the log does not answer.
-const MAX_CLAIMS_SENT: usize = 64;
+const CLAIMS_REMEMBERED: usize = 64;
 
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -409,182 +408,6 @@ impl Core {
         }
     }
 
-    fn record(&mut self, record: &LogRecord) {
-        let claim_before = self.follower.chain().claim_id();
-        let own = self.in_flight.front().is_some_and(|sent| sent.value == record.value);
-        let followed = match self.in_flight.front() {
-            // Decoded before it was sent.
-            Some(sent) if own && sent.command.is_some() => {
-                self.follower.follow_own(record, sent.record_time_ms)
-            }
-            _ => self.follower.follow(record),
-        };
-        match followed {
-            Err(error) => {
-                let reason =
-                    format!("{}: {error}: {:?}", self.partition(), std::error::Error::source(&error));
-                self.stop(reason);
-            }
-            Ok(Followed::Skipped(reason)) => {
-                metrics::counter!("roomlog_log_skipped_records_total", "reader" => "writer", "reason" => reason.name())
-                    .increment(1);
-                self.skipped(record, reason);
-            }
-            Ok(Followed::Accepted(accepted)) => match accepted.content {
-                Content::Claim { claim_id, .. } => self.claimed(claim_id, record.append_time_ms),
-                Content::Own | Content::Schema(_) if own => self.own_record_accepted(accepted.offset),
-                Content::Own => {}
-                Content::Schema(_) | Content::Command(_) if self.own_claim == Some(claim_before) => {
-                    self.stop(format!(
-                        "{}: offset {} was accepted under this owner's claim, but this owner did not send it",
-                        self.partition(),
-                        accepted.offset
-                    ));
-                }
-                Content::Schema(_) => {}
-                Content::Command(command) => self.follow_command(&command, accepted.offset),
-            },
-        }
-    }
-
-    fn follow_command(&mut self, command: &roomlog_eventlog::Command, offset: u64) {
-        for event in &command.events {
-            self.state.apply(event);
-        }
-        #[cfg(test)]
-        if mutated(Mutation::WindowNotRebuilt) {
-            return;
-        }
-        if let (Some(actor), Some(key), Some(fingerprint)) =
-            (command.actor, command.key, &command.fingerprint)
-        {
-            let answer = Answer::from_events(&command.events);
-            self.window.accept((actor, key), fingerprint.clone(), answer, offset, command.record_time_ms);
-        }
-    }
-
-    fn own_record_accepted(&mut self, offset: u64) {
-        let Some(sent) = self.in_flight.pop_front() else { return };
-        self.read_back = sent.ordinal;
-        self.state = sent.state_after;
-        let Some(command) = sent.command else { return };
-        if let Some((scoped, fingerprint)) = command.key {
-            self.keys_in_flight.remove(&scoped);
-            self.window.accept(scoped, fingerprint, command.answer, offset, sent.record_time_ms);
-        }
-        self.respond(command.request, Outcome::Accepted { answer: command.answer, offset });
-        for id in self.repeats.remove(&sent.ordinal).unwrap_or_default() {
-            match self.requests.get(id).and_then(|pending| self.used(&pending.request)) {
-                Some(outcome) => self.respond(id, outcome),
-                None => self.requests.wait(id, Waiting::Decision),
-            }
-        }
-    }
-
-    /// A record that does not count: if it is one in flight, this owner's picture is wrong.
-    fn skipped(&mut self, record: &LogRecord, reason: SkipReason) {
-        // Under the claim that its record in flight has, there is only one other reason: its place.
-        if self.is_owner()
-            && reason == SkipReason::NotOnHead
-            && self.in_flight.iter().any(|sent| sent.value == record.value)
-        {
-            self.reset();
-        }
-    }
-
-    /// An accepted claim settles everything in flight.
-    fn claimed(&mut self, claim_id: ClaimId, append_time_ms: i64) {
-        let own = self.claims_sent.iter().find(|claim| claim.claim_id == claim_id).copied();
-        // The others were for the epoch that has now begun, or for an earlier one.
-        self.claims_sent.clear();
-        self.own_claim = own.map(|claim| claim.claim_id);
-        self.requeue_in_flight();
-        self.requeue_releases();
-        self.mode = Mode::Following;
-        // Claims of the past are those of owners that this one was started to replace, and the one
-        // that gave the log its identity has no owner behind it.
-        let replaced = own.is_none() && !self.ends.caught_up();
-        let ownerless = claim_id == self.identity.log_id;
-        self.eager &= replaced || ownerless;
-        match own.map(|claim| self.clock_agrees(claim.sent_at, append_time_ms)) {
-            None if ownerless => {}
-            None => self.quiet_until = self.clock.elapsed() + self.left_alone(append_time_ms),
-            Some(Some(true)) => self.own(claim_id),
-            Some(Some(false)) => {
-                let ms = append_time_ms - self.clock.wall();
-                metrics::counter!("roomlog_writer_clock_differs_total").increment(1);
-                tracing::warn!(partition = %self.partition(), ms, "this clock differs too much from the log's: not deciding");
-                self.quiet_until = self.clock.elapsed() + UNABLE_MS;
-            }
-            // The claim was too long on its way to tell: the next one may not be.
-            Some(None) => {
-                self.eager = true;
-                self.quiet_until = self.clock.elapsed() + RETRY_MS;
-            }
-        }
-    }
-
-    fn own(&mut self, claim_id: ClaimId) {
-        self.mode = Mode::Owning(Box::new(Speculative {
-            claim_id,
-            head: self.follower.chain().head(),
-            record_time_ms: self.follower.record_time_ms(),
-            state: self.state.clone(),
-            announced: BTreeSet::new(),
-        }));
-    }
-
-    /// Whether this clock agrees with the log's, going by a claim that was appended at some time from
-    /// `sent_at` to now; `None` if that leaves it open.
-    fn clock_agrees(&self, sent_at: Millis, append_time_ms: i64) -> Option<bool> {
-        let (a, b) = (append_time_ms - sent_at, append_time_ms - self.clock.wall());
-        let agrees = |difference: Millis| difference.abs() <= MAX_CLOCK_DIFFERENCE_MS;
-        match (agrees(a), agrees(b)) {
-            (true, true) => Some(true),
-            (false, false) if (a < 0) == (b < 0) => Some(false),
-            _ => None,
-        }
-    }
-
-    /// How much longer another's claim is left alone. One that is read while catching up may be old.
-    fn left_alone(&self, append_time_ms: i64) -> Millis {
-        let age = if self.ends.caught_up() { 0 } else { self.clock.wall() - append_time_ms };
-        LEFT_ALONE_MS - age.clamp(0, LEFT_ALONE_MS)
-    }
-
-    /// Claims again. Drops the speculative state; what is in flight stays listed until a claim
-    /// settles it.
-    fn reset(&mut self) {
-        #[cfg(test)]
-        if self.is_owner() && mutated(Mutation::NoResetAfterFailure) {
-            return;
-        }
-        self.mode = Mode::Following;
-        self.eager = true;
-        self.requeue_releases();
-    }
-
-    /// Never accepted: whoever still waits is decided again, in the old order.
-    fn requeue_in_flight(&mut self) {
-        self.keys_in_flight.clear();
-        self.read_back = self.sent;
-        for sent in std::mem::take(&mut self.in_flight) {
-            if let Some(command) = sent.command {
-                self.requests.wait(command.request, Waiting::Decision);
-            }
-        }
-        for id in std::mem::take(&mut self.repeats).into_values().flatten() {
-            self.requests.wait(id, Waiting::Decision);
-        }
-    }
-
-    /// A decision that wrote nothing counts only under the claim that it was made under.
-    fn requeue_releases(&mut self) {
-        for id in std::mem::take(&mut self.releases) {
-            self.requests.wait(id, Waiting::Decision);
-        }
-    }
-
     fn stop(&mut self, reason: String) {
         self.mode = Mode::Stopped;
         self.effects.push(Effect::Alarm(reason));
@@ -606,37 +429,6 @@ impl Core {
         if let Some(query) = self.ends.next(self.clock.elapsed()) {
             self.effects.push(Effect::QueryEnd { query });
         }
-    }
-
-    fn claim_if_due(&mut self) {
-        let elapsed = self.clock.elapsed();
-        let wants = self.eager || self.requests.first_queued().is_some() || !self.in_flight.is_empty();
-        if !matches!(self.mode, Mode::Following) || !wants || elapsed < self.quiet_until {
-            self.claim_query = None;
-            return;
-        }
-        // Read to an end asked for since the wish arose. Where that does not come, the claim may be in
-        // vain, but it is a record to read on to.
-        let query = *self.claim_query.get_or_insert_with(|| self.ends.ask());
-        if !self.ends.reached(query) && !self.ends.stalled(elapsed) {
-            return;
-        }
-        self.claim_query = None;
-        let claim_id = (self.fresh_claim_id)();
-        let value = encode_claim(&Claim {
-            epoch: self.follower.chain().epoch() + 1,
-            claim_id,
-            identity: self.identity,
-            address: &self.options.address,
-        });
-        self.sent += 1;
-        self.mode = Mode::Claiming { token: self.sent, sent_at: elapsed };
-        if self.claims_sent.len() == MAX_CLAIMS_SENT {
-            self.claims_sent.pop_front();
-        }
-        self.claims_sent.push_back(SentClaim { claim_id, sent_at: self.clock.wall() });
-        let record = NewRecord { value, headers: vec![("type", "claim".into())], ..NewRecord::default() };
-        self.effects.push(Effect::Append { token: self.sent, record });
     }
 
     fn respond(&mut self, id: RequestId, outcome: Outcome) {

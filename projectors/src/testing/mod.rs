@@ -24,8 +24,7 @@ const KEY_CACHE: usize = 1024 * 1024;
 
 /// SQLite stores in a folder, opened or made.
 pub async fn sqlite_stores(folder: &Path) -> Stores {
-    let secrets =
-        SqliteSecretsStore::open(&folder.join("secrets.sqlite")).await.expect("the secrets store opens");
+    let secrets = SqliteSecretsStore::open(folder).await.expect("the secrets store opens");
     let master = MasterKey::from_hex(&"07".repeat(32)).expect("64 hexadecimal digits");
     Stores {
         rooms: Arc::new(SqliteRoomStore::open(folder).await.expect("the room store opens")),

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 pub fn processor_time(pid: u32) -> Result<Duration> {
     let ticks =
         parse_stat(&read(pid, "stat")?).with_context(|| format!("/proc/{pid}/stat is not understood"))?;
-    Ok(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
+    Ok(ticks_to_time(ticks))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,16 @@ pub struct Memory {
 pub fn memory(pid: u32) -> Result<Memory> {
     let status = read(pid, "status")?;
     parse_status(&status).with_context(|| format!("/proc/{pid}/status is not understood"))
+}
+
+/// Processor time of everything on this machine since its start, and what the machine itself was denied by its host.
+pub fn machine_time() -> Result<Duration> {
+    let stat = std::fs::read_to_string("/proc/stat").context("cannot read /proc/stat")?;
+    Ok(ticks_to_time(parse_machine_stat(&stat).context("/proc/stat is not understood")?))
+}
+
+fn ticks_to_time(ticks: u64) -> Duration {
+    Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
 }
 
 fn read(pid: u32, file: &str) -> Result<String> {
@@ -39,6 +49,16 @@ fn parse_stat(stat: &str) -> Option<u64> {
     let user: u64 = times.next()?.parse().ok()?;
     let kernel: u64 = times.next()?.parse().ok()?;
     Some(user + kernel)
+}
+
+/// All but idle and waiting for a disk, see proc_stat(5). Time of guests is part of user time.
+fn parse_machine_stat(stat: &str) -> Option<u64> {
+    let all = stat.lines().next()?.strip_prefix("cpu ")?;
+    let times: Vec<u64> = all.split_ascii_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
+    let [user, nice, system, _idle, _disk, interrupts, soft_interrupts, stolen, ..] = times[..] else {
+        return None;
+    };
+    Some(user + nice + system + interrupts + soft_interrupts + stolen)
 }
 
 fn parse_status(status: &str) -> Option<Memory> {
@@ -71,10 +91,18 @@ mod tests {
     }
 
     #[test]
+    fn the_machines_time_leaves_out_idling() {
+        assert_eq!(parse_machine_stat("cpu  100 2 30 9000 800 4 5 6 70 0\ncpu0 1 2 3\n"), Some(147));
+        assert_eq!(parse_machine_stat("cpu0 1 2 3 4 5 6 7 8\n"), None);
+        assert_eq!(parse_machine_stat("cpu  1 2 3\n"), None);
+    }
+
+    #[test]
     #[cfg(target_os = "linux")]
     fn this_process_can_be_measured() {
         let pid = std::process::id();
         processor_time(pid).unwrap();
         assert!(memory(pid).unwrap().resident_bytes > 0);
+        assert!(machine_time().unwrap() > processor_time(pid).unwrap());
     }
 }

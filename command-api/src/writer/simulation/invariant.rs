@@ -28,12 +28,6 @@ pub enum Invariant {
     Progress,
 }
 
-impl Invariant {
-    pub fn is_safety(self) -> bool {
-        self != Invariant::Progress
-    }
-}
-
 #[derive(Debug, Clone)]
 pub struct Violation {
     pub invariant: Invariant,

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::auditor::Auditor;
 use super::clients::{AttemptId, Clients};
 use super::counters::Counters;
-use super::invariant::{Invariant, Violation, hold};
+use super::invariant::{Violation, hold};
 use super::log::Log;
 use super::node::{Node, Report, Send, Wish};
 use super::profile::Profile;
@@ -295,9 +295,4 @@ impl World {
         }
         self.did.push_back((self.now, did));
     }
-}
-
-/// Which invariant a run breaks, if any.
-pub fn broken(seed: u64, profile: &Profile) -> Option<Invariant> {
-    run(seed, profile).err().map(|(violation, _)| violation.invariant)
 }

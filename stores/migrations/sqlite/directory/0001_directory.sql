@@ -1,12 +1,22 @@
 -- Ids are 16-byte blobs, times milliseconds since 1970.
 
--- One row a partition; moved by compare-and-set in the transaction of the rows.
+-- One row a partition; moved by compare-and-set in the transaction of the rows. The schemas announced
+-- so far, most of a cursor's bytes and hardly ever new, lie apart: only their number is here.
 CREATE TABLE cursors (
-    topic       TEXT   NOT NULL,
-    partition   BIGINT NOT NULL,
-    next_offset BIGINT NOT NULL,
-    cursor      TEXT   NOT NULL,
+    topic       TEXT    NOT NULL,
+    partition   BIGINT  NOT NULL,
+    next_offset BIGINT  NOT NULL,
+    cursor      TEXT    NOT NULL,
+    announced   BIGINT  NOT NULL,
     PRIMARY KEY (topic, partition)
+) WITHOUT ROWID;
+
+CREATE TABLE announced_schemas (
+    topic     TEXT    NOT NULL,
+    partition BIGINT  NOT NULL,
+    position  BIGINT  NOT NULL,
+    schema    TEXT    NOT NULL,
+    PRIMARY KEY (topic, partition, position)
 ) WITHOUT ROWID;
 
 CREATE TABLE accounts (

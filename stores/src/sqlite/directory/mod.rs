@@ -13,9 +13,9 @@ use roomlog_schemas::{AccountId, RoomId};
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::SqliteSynchronous;
 
+use super::StoredCursor;
 use super::pools::{self, Pools};
 use super::projected::{DatabaseFile, Projected};
-use super::{cursor_from_json, cursor_to_json};
 use crate::StoreError;
 use crate::directory::{AccountRow, DirectoryBatch, DirectoryStore, MemberRow, PROJECTION, RoomRow, VERSION};
 
@@ -41,19 +41,18 @@ impl SqliteDirectoryStore {
 impl DirectoryStore for SqliteDirectoryStore {
     async fn cursor(&self, partition: TopicPartition) -> Result<Option<Cursor>, StoreError> {
         let database = self.files.current().await;
-        let json = read::cursor(database.0.readers(), partition).await.map_err(failed)?;
-        json.map(|json| cursor_from_json(STORE, &json)).transpose()
+        let stored = read::cursor(database.0.readers(), partition).await.map_err(failed)?;
+        stored.map(|(json, announced)| StoredCursor::cursor(STORE, &json, announced)).transpose()
     }
 
     async fn apply(&self, batch: DirectoryBatch) -> Result<(), StoreError> {
-        let cursor = cursor_to_json(STORE, &batch.cursor)?;
-        let expected = batch.expected_offset;
+        let (partition, expected) = (batch.cursor.partition, batch.expected_offset);
+        let cursor = StoredCursor::of(STORE, batch.cursor)?;
         let changes = net::NetChanges::of(batch.changes);
         let database = self.files.current().await;
         let mut transaction = database.0.begin().await.map_err(failed)?;
-        let moved = write::move_cursor(&mut transaction, expected, &batch.cursor, &cursor).await;
+        let moved = write::move_cursor(&mut transaction, partition, expected, &cursor).await;
         if !moved.map_err(failed)? {
-            let partition = batch.cursor.partition;
             let found = read::next_offset(&mut transaction, partition).await.map_err(failed)?;
             let partition = partition.to_string();
             return Err(StoreError::CursorMoved { projection: PROJECTION, partition, expected, found });

@@ -9,13 +9,26 @@ use uuid::Uuid;
 use crate::directory::{AccountRow, MemberRow, RoomRow};
 use crate::sqlite::to_i64;
 
-/// As JSON.
-pub async fn cursor(readers: &SqlitePool, partition: TopicPartition) -> Result<Option<String>> {
-    sqlx::query_scalar("SELECT cursor FROM cursors WHERE topic = $1 AND partition = $2")
-        .bind(partition.topic.name())
-        .bind(i64::from(partition.partition))
-        .fetch_optional(readers)
-        .await
+/// As JSON, and the schemas announced.
+pub async fn cursor(
+    readers: &SqlitePool,
+    partition: TopicPartition,
+) -> Result<Option<(String, Vec<String>)>> {
+    // One statement, so that both are of one moment.
+    let rows = sqlx::query(
+        "SELECT cursor, schema FROM cursors LEFT JOIN announced_schemas USING (topic, partition)
+         WHERE topic = $1 AND partition = $2 ORDER BY position",
+    )
+    .bind(partition.topic.name())
+    .bind(i64::from(partition.partition))
+    .fetch_all(readers)
+    .await?;
+    let Some(first) = rows.first() else { return Ok(None) };
+    let mut announced = Vec::new();
+    for row in &rows {
+        announced.extend(row.try_get::<Option<String>, _>(1)?);
+    }
+    Ok(Some((first.try_get(0)?, announced)))
 }
 
 /// Where the stored cursor is; 0 without one.

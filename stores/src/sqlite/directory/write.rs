@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use roomlog_eventlog::Cursor;
+use roomlog_eventlog::TopicPartition;
 use roomlog_schemas::RoomId;
 use sqlx::query_builder::Separated;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -10,7 +10,7 @@ use sqlx::{QueryBuilder, Row, Sqlite};
 
 use super::net::NetChanges;
 use super::read;
-use crate::sqlite::to_i64;
+use crate::sqlite::{StoredCursor, to_i64};
 
 /// At 11 values a row far below SQLite's 32,766 values a statement, and enough that the way to the
 /// connection's thread and back no longer counts.
@@ -19,35 +19,67 @@ const ROWS_PER_STATEMENT: usize = 500;
 /// False, and nothing done, if the stored cursor is not at `expected`.
 pub async fn move_cursor(
     connection: &mut SqliteConnection,
+    partition: TopicPartition,
     expected: u64,
-    cursor: &Cursor,
-    json: &str,
+    cursor: &StoredCursor,
 ) -> sqlx::Result<bool> {
-    let moved = sqlx::query(
+    let (topic, number) = (partition.topic.name(), i64::from(partition.partition));
+    let mut announced: Option<i64> = sqlx::query_scalar(
         "UPDATE cursors SET next_offset = $3, cursor = $4
-         WHERE topic = $1 AND partition = $2 AND next_offset = $5",
+         WHERE topic = $1 AND partition = $2 AND next_offset = $5 RETURNING announced",
     )
-    .bind(cursor.partition.topic.name())
-    .bind(i64::from(cursor.partition.partition))
-    .bind(to_i64(cursor.next_offset))
-    .bind(json)
+    .bind(topic)
+    .bind(number)
+    .bind(cursor.next_offset)
+    .bind(&cursor.json)
     .bind(to_i64(expected))
-    .execute(&mut *connection)
+    .fetch_optional(&mut *connection)
     .await?;
-    if moved.rows_affected() == 1 || expected != 0 {
-        return Ok(moved.rows_affected() == 1);
+    if announced.is_none() && expected == 0 {
+        announced = sqlx::query_scalar(
+            "INSERT INTO cursors (topic, partition, next_offset, cursor, announced)
+             VALUES ($1, $2, $3, $4, 0) ON CONFLICT DO NOTHING RETURNING announced",
+        )
+        .bind(topic)
+        .bind(number)
+        .bind(cursor.next_offset)
+        .bind(&cursor.json)
+        .fetch_optional(&mut *connection)
+        .await?;
     }
-    let first = sqlx::query(
-        "INSERT INTO cursors (topic, partition, next_offset, cursor) VALUES ($1, $2, $3, $4)
-         ON CONFLICT DO NOTHING",
-    )
-    .bind(cursor.partition.topic.name())
-    .bind(i64::from(cursor.partition.partition))
-    .bind(to_i64(cursor.next_offset))
-    .bind(json)
-    .execute(connection)
-    .await?;
-    Ok(first.rows_affected() == 1)
+    let Some(announced) = announced else { return Ok(false) };
+    add_announced(connection, partition, announced as usize, &cursor.announced).await?;
+    Ok(true)
+}
+
+async fn add_announced(
+    connection: &mut SqliteConnection,
+    partition: TopicPartition,
+    stored: usize,
+    announced: &[String],
+) -> sqlx::Result<()> {
+    if announced.len() <= stored {
+        return Ok(());
+    }
+    let (topic, number) = (partition.topic.name(), i64::from(partition.partition));
+    for (position, schema) in announced.iter().enumerate().skip(stored) {
+        sqlx::query(
+            "INSERT INTO announced_schemas (topic, partition, position, schema) VALUES ($1, $2, $3, $4)",
+        )
+        .bind(topic)
+        .bind(number)
+        .bind(position as i64)
+        .bind(schema)
+        .execute(&mut *connection)
+        .await?;
+    }
+    sqlx::query("UPDATE cursors SET announced = $3 WHERE topic = $1 AND partition = $2")
+        .bind(topic)
+        .bind(number)
+        .bind(announced.len() as i64)
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 pub async fn apply(connection: &mut SqliteConnection, changes: &NetChanges) -> sqlx::Result<()> {

@@ -12,7 +12,7 @@ use roomlog_eventlog::{Cursor, TopicPartition};
 use roomlog_schemas::event::Seq;
 use roomlog_schemas::{AccountId, MessageId, RoomId};
 
-use super::cursor_from_json;
+use super::StoredCursor;
 use super::database::Database;
 use super::projected::{DatabaseFile, Projected};
 use crate::StoreError;
@@ -46,13 +46,13 @@ impl SqliteRoomStore {
 #[async_trait]
 impl RoomStore for SqliteRoomStore {
     async fn cursor(&self, partition: TopicPartition) -> Result<Option<Cursor>, StoreError> {
-        let json = self.read(move |connection| read::cursor(connection, partition)).await?;
-        json.map(|json| cursor_from_json(STORE, &json)).transpose()
+        let stored = self.read(move |connection| read::cursor(connection, partition)).await?;
+        stored.map(|(json, announced)| StoredCursor::cursor(STORE, &json, announced)).transpose()
     }
 
     async fn apply(&self, batch: RoomBatch) -> Result<(), StoreError> {
         let database = self.files.current().await;
-        database.0.write(move |connection| write::apply(connection, &batch)).await
+        database.0.write(move |connection| write::apply(connection, batch)).await
     }
 
     async fn events(&self, room: RoomId, from: Seq, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {

@@ -12,12 +12,22 @@ use uuid::Uuid;
 use crate::rooms::{Page, StoredEvent, StoredMessage};
 use crate::sqlite::to_i64;
 
-/// As JSON.
-pub fn cursor(connection: &Connection, partition: TopicPartition) -> Result<Option<String>> {
-    connection
+/// As JSON, and the schemas announced.
+pub fn cursor(connection: &Connection, partition: TopicPartition) -> Result<Option<(String, Vec<String>)>> {
+    let (topic, number) = (partition.topic.name(), partition.partition);
+    // Both tables as they are at one moment.
+    let transaction = connection.unchecked_transaction()?;
+    let json = transaction
         .prepare_cached("SELECT cursor FROM cursors WHERE topic = ?1 AND partition = ?2")?
-        .query_row(params![partition.topic.name(), partition.partition], |row| row.get(0))
-        .optional()
+        .query_row(params![topic, number], |row| row.get(0))
+        .optional()?;
+    let announced = transaction
+        .prepare_cached(
+            "SELECT schema FROM announced_schemas WHERE topic = ?1 AND partition = ?2 ORDER BY position",
+        )?
+        .query_map(params![topic, number], |row| row.get(0))?
+        .collect::<Result<_>>()?;
+    Ok(json.map(|json| (json, announced)))
 }
 
 /// Where the stored cursor is; 0 without one.

@@ -1,28 +1,27 @@
 //! Writing a batch.
 
 use roomlog_domain::visibility::HistoryRule;
+use roomlog_eventlog::TopicPartition;
 use roomlog_schemas::RoomId;
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::{STORE, read};
 use crate::StoreError;
 use crate::rooms::{MembershipChange, PROJECTION, RoomBatch, StoredEvent, StoredMessage};
 use crate::sqlite::database::failed;
-use crate::sqlite::{cursor_to_json, to_i64};
+use crate::sqlite::{StoredCursor, to_i64};
 
-pub fn apply(connection: &mut Connection, batch: &RoomBatch) -> Result<(), StoreError> {
-    let cursor = cursor_to_json(STORE, &batch.cursor)?;
+pub fn apply(connection: &mut Connection, batch: RoomBatch) -> Result<(), StoreError> {
     let unavailable = |error| failed(STORE, error);
+    let (partition, expected) = (batch.cursor.partition, batch.expected_offset);
+    let cursor = StoredCursor::of(STORE, batch.cursor)?;
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(unavailable)?;
-    let moved = move_cursor(&transaction, batch, &cursor).map_err(unavailable)?;
+    let moved = move_cursor(&transaction, partition, expected, &cursor).map_err(unavailable)?;
     if !moved {
-        return Err(StoreError::CursorMoved {
-            projection: PROJECTION,
-            partition: batch.cursor.partition.to_string(),
-            expected: batch.expected_offset,
-            found: read::next_offset(&transaction, batch.cursor.partition).map_err(unavailable)?,
-        });
+        let found = read::next_offset(&transaction, partition).map_err(unavailable)?;
+        let partition = partition.to_string();
+        return Err(StoreError::CursorMoved { projection: PROJECTION, partition, expected, found });
     }
     insert_events(&transaction, &batch.events).map_err(unavailable)?;
     put_messages(&transaction, &batch.messages).map_err(unavailable)?;
@@ -31,36 +30,57 @@ pub fn apply(connection: &mut Connection, batch: &RoomBatch) -> Result<(), Store
     transaction.commit().map_err(unavailable)
 }
 
-/// False, and nothing done, if the stored cursor is not where the batch begins.
-fn move_cursor(connection: &Connection, batch: &RoomBatch, cursor: &str) -> rusqlite::Result<bool> {
-    let partition = batch.cursor.partition;
-    let moved = connection
+/// False, and nothing done, if the stored cursor is not at `expected`.
+fn move_cursor(
+    connection: &Connection,
+    partition: TopicPartition,
+    expected: u64,
+    cursor: &StoredCursor,
+) -> rusqlite::Result<bool> {
+    let (topic, number) = (partition.topic.name(), partition.partition);
+    let mut announced: Option<i64> = connection
         .prepare_cached(
             "UPDATE cursors SET next_offset = ?3, cursor = ?4
-             WHERE topic = ?1 AND partition = ?2 AND next_offset = ?5",
+             WHERE topic = ?1 AND partition = ?2 AND next_offset = ?5 RETURNING announced",
         )?
-        .execute(params![
-            partition.topic.name(),
-            partition.partition,
-            to_i64(batch.cursor.next_offset),
-            cursor,
-            to_i64(batch.expected_offset),
-        ])?;
-    if moved == 1 || batch.expected_offset != 0 {
-        return Ok(moved == 1);
+        .query_row(params![topic, number, cursor.next_offset, cursor.json, to_i64(expected)], |row| {
+            row.get(0)
+        })
+        .optional()?;
+    if announced.is_none() && expected == 0 {
+        announced = connection
+            .prepare_cached(
+                "INSERT INTO cursors (topic, partition, next_offset, cursor, announced)
+                 VALUES (?1, ?2, ?3, ?4, 0) ON CONFLICT DO NOTHING RETURNING announced",
+            )?
+            .query_row(params![topic, number, cursor.next_offset, cursor.json], |row| row.get(0))
+            .optional()?;
     }
-    let first = connection
-        .prepare_cached(
-            "INSERT INTO cursors (topic, partition, next_offset, cursor) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT DO NOTHING",
-        )?
-        .execute(params![
-            partition.topic.name(),
-            partition.partition,
-            to_i64(batch.cursor.next_offset),
-            cursor,
-        ])?;
-    Ok(first == 1)
+    let Some(announced) = announced else { return Ok(false) };
+    add_announced(connection, partition, announced as usize, &cursor.announced)?;
+    Ok(true)
+}
+
+fn add_announced(
+    connection: &Connection,
+    partition: TopicPartition,
+    stored: usize,
+    announced: &[String],
+) -> rusqlite::Result<()> {
+    if announced.len() <= stored {
+        return Ok(());
+    }
+    let (topic, number) = (partition.topic.name(), partition.partition);
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO announced_schemas (topic, partition, position, schema) VALUES (?1, ?2, ?3, ?4)",
+    )?;
+    for (position, schema) in announced.iter().enumerate().skip(stored) {
+        insert.execute(params![topic, number, position as i64, schema])?;
+    }
+    connection
+        .prepare_cached("UPDATE cursors SET announced = ?3 WHERE topic = ?1 AND partition = ?2")?
+        .execute(params![topic, number, announced.len() as i64])
+        .map(drop)
 }
 
 fn insert_events(connection: &Connection, events: &[StoredEvent]) -> rusqlite::Result<()> {

@@ -60,6 +60,7 @@ struct Sample {
     server: Duration,
     broker: Option<Duration>,
     load: Duration,
+    machine: Duration,
 }
 
 impl Sample {
@@ -70,6 +71,7 @@ impl Sample {
             server: usage::processor_time(plan.server_pid)?,
             broker: plan.broker_pid.map(usage::processor_time).transpose()?,
             load: usage::processor_time(std::process::id())?,
+            machine: usage::machine_time()?,
         })
     }
 
@@ -82,6 +84,7 @@ impl Sample {
             server: (after.server - self.server).as_secs_f64(),
             broker: after.broker.zip(self.broker).map(|(after, before)| (after - before).as_secs_f64()),
             load: (after.load - self.load).as_secs_f64(),
+            machine: (after.machine - self.machine).as_secs_f64(),
         }
     }
 }
@@ -95,6 +98,7 @@ struct Spent {
     server: f64,
     broker: Option<f64>,
     load: f64,
+    machine: f64,
 }
 
 impl Spent {
@@ -111,6 +115,9 @@ impl Spent {
         put("deliveries_per_s", self.deliveries / self.seconds);
         put("server_cpu_s", self.server);
         put("load_cpu_s", self.load);
+        // Ticks are coarse, so a quiet machine may come out a little below 0.
+        let known = self.server + self.load + self.broker.unwrap_or_default();
+        put("other_cpu_s", (self.machine - known).max(0.0));
         put("server_cpu_s_per_1000_messages", self.server / self.accepted * 1e3);
         put("server_cpu_s_per_1m_deliveries", self.server / self.deliveries * 1e6);
         if let Some(broker) = self.broker {

@@ -162,8 +162,9 @@ fn a_command_that_does_not_encode_is_refused_and_the_partition_goes_on() {
         account_id: BOB,
         kind: ImportKind::Join,
     };
-    let batch =
-        |position| Box::new(ImportBatch { room_id: ROOM, source: "irc".to_owned(), items: vec![item(position)] });
+    let batch = |position| {
+        Box::new(ImportBatch { room_id: ROOM, source: "irc".to_owned(), items: vec![item(position)] })
+    };
     let bad = bench.ask(BOB, Command::Import(batch(u64::MAX)));
     assert_eq!(bench.outcome(bad), Some(&Outcome::Unavailable));
     assert!(bench.alarms.is_empty());

@@ -123,7 +123,13 @@ impl Bench {
     }
 
     /// With a key, and a fingerprint of what stands for the body.
-    pub fn ask_keyed(&mut self, actor: AccountId, key: IdempotencyKey, body: u8, command: Command) -> RequestId {
+    pub fn ask_keyed(
+        &mut self,
+        actor: AccountId,
+        key: IdempotencyKey,
+        body: u8,
+        command: Command,
+    ) -> RequestId {
         self.give(request(actor, key, body, command))
     }
 
