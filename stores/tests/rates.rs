@@ -172,10 +172,13 @@ async fn directory() {
     });
     let seqs =
         (0..1_000_000).map(|n| DirectoryChange::LastSeq { room_id: room(n % 1_000), seq: 300_000 + n });
-    let kinds: [(&str, Vec<DirectoryChange>); 4] = [
+    let left = (0..50_000)
+        .map(|n| DirectoryChange::Left { room_id: room(n / 200), account_id: account(n * 7 % 50_000) });
+    let kinds: [(&str, Vec<DirectoryChange>); 5] = [
         ("rooms", rooms.collect()),
         ("accounts", accounts.collect()),
         ("memberships", joins.collect()),
+        ("members that leave", left.collect()),
         ("seqs", seqs.collect()),
     ];
     let mut offset = 0;
@@ -208,7 +211,7 @@ async fn directory() {
 async fn secrets_and_sealing() {
     let backend = Sqlite::new();
     let store: Arc<dyn SecretsStore> = backend.open().await;
-    let sealer = Sealer::new(store, MasterKey::from_hex(&"07".repeat(32)).unwrap(), 64 << 20);
+    let sealer = Sealer::new(store.clone(), MasterKey::from_hex(&"07".repeat(32)).unwrap(), 64 << 20);
     let accounts: Vec<AccountId> = (0..50_000).map(account).collect();
     let start = Stopwatch::start();
     for chunk in accounts.chunks(1_000) {
@@ -221,6 +224,13 @@ async fn secrets_and_sealing() {
     }
     println!("keys made, one a call: {}", start.per_second(500));
     sealer.create_room_keys(&[room(0)]).await.unwrap();
+    let cold = Sealer::new(store, MasterKey::from_hex(&"07".repeat(32)).unwrap(), 64 << 20);
+    let watch = Stopwatch::start();
+    for page in accounts.chunks(50) {
+        let pairs: Vec<_> = page.iter().map(|&account| (account, room(0))).collect();
+        assert!(cold.message_keys(&pairs).await.unwrap().iter().all(Option::is_some));
+    }
+    println!("pages of 50 keys loaded: {}", watch.per_second(1_000));
 
     let text = [b'x'; 256];
     let place = aad::message_text(room(0), MessageId::from_u128(1));

@@ -143,12 +143,14 @@ async fn put_rooms(connection: &mut SqliteConnection, changes: &NetChanges) -> s
 /// The counts follow from the rows that were really removed and added.
 async fn change_members(connection: &mut SqliteConnection, changes: &NetChanges) -> sqlx::Result<()> {
     let remove = statements(
-        "DELETE FROM memberships WHERE (room_id, account_id) IN (",
+        // Not `IN (VALUES …)`: for that SQLite would scan the table.
+        "WITH gone (room_id, account_id) AS (",
         &changes.left,
         |mut row, (room, account)| {
             row.push_bind(room.0).push_bind(account.0);
         },
-        ") RETURNING room_id",
+        ") DELETE FROM memberships
+         WHERE (room_id, account_id) IN (SELECT room_id, account_id FROM gone) RETURNING room_id",
     );
     let add = statements(
         "INSERT INTO memberships (room_id, account_id, role, joined_seq, joined_at_ms) ",

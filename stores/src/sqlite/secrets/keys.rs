@@ -57,18 +57,20 @@ async fn select(
 ) -> sqlx::Result<Vec<Option<Vec<u8>>>> {
     let mut found: HashMap<(String, Uuid), Vec<u8>> = HashMap::with_capacity(owners.len());
     for chunk in owners.chunks(ROWS_PER_STATEMENT) {
-        let rows = QueryBuilder::<Sqlite>::new(
-            "SELECT owner_kind, owner_id, wrapped FROM content_key WHERE (owner_kind, owner_id) IN (",
-        )
-        .push_values(chunk, |mut row, &owner| {
-            let (kind, id) = parts(owner);
-            row.push_bind(kind).push_bind(id);
-        })
-        .push(")")
-        .build()
-        .persistent(false)
-        .fetch_all(&mut *connection)
-        .await?;
+        // Not `IN (VALUES …)`: for that SQLite would scan the table.
+        let rows = QueryBuilder::<Sqlite>::new("WITH wanted (kind, id) AS (")
+            .push_values(chunk, |mut row, &owner| {
+                let (kind, id) = parts(owner);
+                row.push_bind(kind).push_bind(id);
+            })
+            .push(
+                ") SELECT owner_kind, owner_id, wrapped FROM wanted
+                 JOIN content_key ON owner_kind = kind AND owner_id = id",
+            )
+            .build()
+            .persistent(false)
+            .fetch_all(&mut *connection)
+            .await?;
         for row in rows {
             found.insert((row.try_get(0)?, row.try_get(1)?), row.try_get(2)?);
         }
