@@ -1,6 +1,8 @@
 //! Figures of the fan-out alone: the log is in memory, clients only count. On demand:
 //! `cargo test --release -p roomlog-ws-fanout --test measuring -- --ignored --nocapture --test-threads 1`
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod common;
 
 use std::io::{Read, Write};

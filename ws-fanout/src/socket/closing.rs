@@ -54,7 +54,7 @@ impl Socket {
         });
     }
 
-    /// The client has sent its close frame, or cannot be understood any more.
+    /// The client has sent its close frame, or the answer to ours.
     pub(super) fn closed_by_client(&mut self) {
         self.rooms.leave_all();
         self.commands = None;
@@ -75,6 +75,19 @@ impl Socket {
                     is_shut: false,
                 });
             }
+        }
+    }
+
+    /// Both close frames have been exchanged.
+    pub(super) fn hang_up(&mut self) {
+        self.closed_by_client();
+        self.go_deaf();
+    }
+
+    /// From here on nothing that the client sends is looked at.
+    pub(super) fn go_deaf(&mut self) {
+        if let Phase::Closing(closing) = &mut self.phase {
+            closing.is_deaf = true;
         }
     }
 

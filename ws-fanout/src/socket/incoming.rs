@@ -24,7 +24,8 @@ impl Socket {
         }
         match self.stream.poll_next_unpin(cx) {
             Poll::Pending => return false,
-            Poll::Ready(None) => return self.done(),
+            // The answer to the client's close frame may still have to be flushed.
+            Poll::Ready(None) => self.hang_up(),
             Poll::Ready(Some(Ok(message))) => self.message(message),
             Poll::Ready(Some(Err(error))) => self.unreadable(&error),
         }
@@ -100,8 +101,6 @@ impl Socket {
             _ => CloseReason::ProtocolError,
         };
         self.close(reason, None);
-        if let Phase::Closing(closing) = &mut self.phase {
-            closing.is_deaf = true;
-        }
+        self.go_deaf();
     }
 }

@@ -4,6 +4,7 @@
 mod closing;
 mod commands;
 mod deadlines;
+mod gather;
 mod incoming;
 mod outgoing;
 mod rooms;
@@ -25,6 +26,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use self::closing::Closing;
 use self::commands::InFlight;
+use self::gather::Gather;
 use self::outgoing::Unflushed;
 use self::rooms::Rooms;
 use self::starting::Starts;
@@ -38,7 +40,7 @@ pub(crate) struct Socket {
     /// Before `place`: leaves the rooms while the place is still taken.
     rooms: Rooms,
     place: Place,
-    stream: WebSocketStream<TokioIo<Upgraded>>,
+    stream: WebSocketStream<Gather<TokioIo<Upgraded>>>,
     phase: Phase,
     inbox: Inbox,
     unflushed: Unflushed,
@@ -62,17 +64,23 @@ enum Phase {
     Done,
 }
 
+impl Phase {
+    fn is_ending(&self) -> bool {
+        matches!(self, Phase::Closing(_) | Phase::Done)
+    }
+}
+
 impl Socket {
     /// Runs until the socket is closed.
     pub async fn run(hub: Arc<Hub>, upgraded: Upgraded, opened: Opened, who: Authenticated) {
         let options = &hub.options;
         let config = WebSocketConfig::default()
             .read_buffer_size(options.read_buffer)
-            .write_buffer_size(options.write_buffer)
+            .write_buffer_size(0)
             .max_message_size(Some(options.max_client_frame))
             .max_frame_size(Some(options.max_client_frame));
-        let stream =
-            WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+        let io = Gather::new(TokioIo::new(upgraded), options.write_buffer);
+        let stream = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
         let now = Instant::now();
         let deadline = now + options.start_timeout;
         let Opened { place, rooms, ends } = opened;
@@ -102,7 +110,9 @@ impl Socket {
             has_moved |= self.rooms.poll_step(cx);
             has_moved |= self.take_inbox();
             has_moved |= self.poll_commands(cx);
-            has_moved |= self.poll_write(cx);
+            // What has been written concerns only the rooms that wait for space, and a socket's end.
+            let has_written = self.poll_write(cx);
+            has_moved |= has_written && (self.rooms.is_behind() || self.phase.is_ending());
             has_moved |= self.poll_read(cx);
             has_moved |= self.poll_timer(cx);
             match self.phase {

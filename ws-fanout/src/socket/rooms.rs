@@ -175,7 +175,7 @@ impl Rooms {
         }
     }
 
-    fn is_behind(&self) -> bool {
+    pub fn is_behind(&self) -> bool {
         self.step.is_some() || !self.behind.is_empty() || !self.waiting.is_empty()
     }
 

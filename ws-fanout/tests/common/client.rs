@@ -161,14 +161,15 @@ impl Client {
             "command": "join_room", "room_id": RoomId::from_u128(1),
         }))
         .await;
-        let mut before = Vec::new();
+        let (mut before, mut frames) = (Vec::new(), Vec::new());
         loop {
             let frame = self.next().await;
             if frame["id"] == "probe" {
-                assert_eq!(before, expected);
+                assert_eq!(before, expected, "{frames:?}");
                 return;
             }
             before.push(short(&frame));
+            frames.push(frame);
         }
     }
 

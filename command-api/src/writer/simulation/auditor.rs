@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use roomlog_domain::{Answer, Decision, State};
+use roomlog_domain::{Answer, State};
 use roomlog_eventlog::{Chain, Command, Content, Follower, Frame, LogRecord, Outcome as Followed};
 use roomlog_schemas::registry::Fingerprint;
 use roomlog_schemas::{Announced, CommandRecord, RoomId, codec};
@@ -17,19 +17,21 @@ use crate::writer::window::{ScopedKey, Window};
 
 /// A command in the accepted log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct AcceptedCommand {
-    attempt: AttemptId,
-    answer: Answer,
-    offset: u64,
+pub(super) struct AcceptedCommand {
+    pub attempt: AttemptId,
+    pub answer: Answer,
+    pub offset: u64,
     /// How many commands were accepted before it.
-    before: usize,
+    pub before: usize,
 }
 
-struct Asked {
-    request: Request,
+pub(super) struct Asked {
+    pub request: Request,
+    /// By the log's clock.
+    deadline: Millis,
     /// How many commands had been accepted when it arrived.
-    accepted_at_arrival: usize,
-    outcome: Option<Outcome>,
+    pub accepted_at_arrival: usize,
+    pub outcome: Option<Outcome>,
     sent: bool,
 }
 
@@ -37,13 +39,13 @@ pub struct Auditor {
     follower: Follower,
     window: Window,
     /// After each number of accepted commands.
-    states: Vec<State>,
+    pub(super) states: Vec<State>,
     seqs: HashMap<RoomId, u64>,
     record_time_ms: Millis,
     announced: HashSet<Fingerprint>,
-    by_key: HashMap<ScopedKey, AcceptedCommand>,
-    by_attempt: HashMap<AttemptId, AcceptedCommand>,
-    asked: BTreeMap<AttemptId, Asked>,
+    pub(super) by_key: HashMap<ScopedKey, AcceptedCommand>,
+    pub(super) by_attempt: HashMap<AttemptId, AcceptedCommand>,
+    pub(super) asked: BTreeMap<AttemptId, Asked>,
     attempts_of: HashMap<ScopedKey, Vec<AttemptId>>,
     pub counters: Counters,
 }
@@ -176,92 +178,23 @@ impl Auditor {
     }
 
     /// A request reaches a writer.
-    pub fn asked(&mut self, attempt: AttemptId, request: Request) {
+    pub fn asked(&mut self, attempt: AttemptId, request: Request, deadline: Millis) {
         if let Some(scoped) = scoped(&request) {
             self.attempts_of.entry(scoped).or_default().push(attempt);
         }
         let accepted_at_arrival = self.states.len() - 1;
-        self.asked.insert(attempt, Asked { request, accepted_at_arrival, outcome: None, sent: false });
+        self.asked
+            .insert(attempt, Asked { request, deadline, accepted_at_arrival, outcome: None, sent: false });
     }
 
     /// A writer hands a record of the attempt to its wire.
-    pub fn sent(&mut self, attempt: AttemptId) {
-        if let Some(asked) = self.asked.get_mut(&attempt) {
-            self.counters.settled_never_accepted += u64::from(asked.sent);
-            asked.sent = true;
-        }
-    }
-
-    pub fn answered(&mut self, attempt: AttemptId, outcome: &Outcome) -> Result<(), Violation> {
-        self.counters.outcome(outcome);
+    pub fn sent(&mut self, attempt: AttemptId, now: Millis) -> Result<(), Violation> {
         let Some(asked) = self.asked.get_mut(&attempt) else { return Ok(()) };
-        let before = asked.outcome.replace(outcome.clone());
-        hold!(before.is_none(), OneOutcomePerRequest, "attempt {attempt}: {before:?}, then {outcome:?}");
-        let asked = &self.asked[&attempt];
-        let own = self.by_attempt.get(&attempt);
-        let by_key = scoped(&asked.request).and_then(|scoped| self.by_key.get(&scoped));
-        if let Outcome::Accepted { answer, offset } = outcome {
-            let accepted = if asked.request.key.is_some() { by_key } else { own };
-            hold!(
-                accepted.is_some(),
-                AcknowledgedIsAccepted,
-                "attempt {attempt}: {outcome:?}, not in the accepted log"
-            );
-            let Some(accepted) = accepted else { return Ok(()) };
-            let first = (accepted.answer, accepted.offset) == (*answer, *offset);
-            if accepted.attempt == attempt {
-                hold!(
-                    first,
-                    AcknowledgedIsAccepted,
-                    "attempt {attempt}: {outcome:?}, the log has {accepted:?}"
-                );
-            } else {
-                hold!(
-                    first,
-                    RepeatGetsFirstAnswer,
-                    "attempt {attempt}: {outcome:?}, the first was {accepted:?}"
-                );
-                self.counters.repeats += 1;
-            }
-            return Ok(());
-        }
-        let may_be_accepted = matches!(outcome, Outcome::Unknown);
-        hold!(
-            own.is_none() || may_be_accepted,
-            RefusedIsNeverAccepted,
-            "attempt {attempt}: {outcome:?}, but {own:?}"
-        );
-        match outcome {
-            Outcome::KeyReused => {
-                let other = by_key
-                    .is_some_and(|accepted| self.fingerprint(accepted.attempt) != self.fingerprint(attempt));
-                hold!(
-                    other,
-                    RepeatGetsFirstAnswer,
-                    "attempt {attempt}: no other body was accepted under its key"
-                );
-            }
-            Outcome::Rejected(_) | Outcome::Unchanged { .. } | Outcome::TooLarge => {
-                let known = by_key.is_some_and(|accepted| accepted.before < asked.accepted_at_arrival);
-                hold!(!known, RepeatGetsFirstAnswer, "attempt {attempt}: {outcome:?}, but {by_key:?}");
-                let rests = self.states[asked.accepted_at_arrival..]
-                    .iter()
-                    .any(|state| decides(state, &asked.request, outcome));
-                hold!(
-                    rests,
-                    RejectionRestsOnFreshPrefix,
-                    "attempt {attempt}: {outcome:?} fits no prefix of {} to {} commands",
-                    asked.accepted_at_arrival,
-                    self.states.len() - 1
-                );
-            }
-            _ => {}
-        }
+        self.counters.settled_never_accepted += u64::from(asked.sent);
+        asked.sent = true;
+        let in_time = now < asked.deadline;
+        hold!(in_time, NothingDecidedAfterDeadline, "attempt {attempt} at {now}, after {}", asked.deadline);
         Ok(())
-    }
-
-    fn fingerprint(&self, attempt: AttemptId) -> Option<&[u8]> {
-        self.asked.get(&attempt)?.request.key.as_ref().map(|(_, fingerprint)| fingerprint.as_ref())
     }
 
     fn state(&self) -> &State {
@@ -269,21 +202,6 @@ impl Auditor {
     }
 }
 
-fn scoped(request: &Request) -> Option<ScopedKey> {
+pub(super) fn scoped(request: &Request) -> Option<ScopedKey> {
     request.actor.zip(request.key.as_ref().map(|(key, _)| *key))
-}
-
-/// Whether this state gives that decision.
-fn decides(state: &State, request: &Request, outcome: &Outcome) -> bool {
-    match (state.decide(&request.command, &request.context), outcome) {
-        (Err(rejection), Outcome::Rejected(said)) => rejection == *said,
-        (Ok(Decision::Unchanged(answer)), Outcome::Unchanged { answer: said, .. }) => answer == *said,
-        (Ok(Decision::Events(events)), Outcome::TooLarge) => {
-            crate::writer::encode::encode(request, &events, 0, |_| true).is_ok_and(|encoded| {
-                encoded.body.len() + roomlog_eventlog::frame::HEADER_LEN
-                    > roomlog_eventlog::frame::MAX_RECORD_LEN
-            })
-        }
-        _ => false,
-    }
 }

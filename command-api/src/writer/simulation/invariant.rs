@@ -18,6 +18,7 @@ pub enum Invariant {
     /// all that was accepted when the request arrived; no earlier attempt is accepted afterwards.
     RejectionRestsOnFreshPrefix,
     RecordTimeNeverGoesBack,
+    NothingDecidedAfterDeadline,
     OneOutcomePerRequest,
     /// What was refused, because of its key, its size, the load or the time, never becomes accepted.
     RefusedIsNeverAccepted,

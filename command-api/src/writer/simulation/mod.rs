@@ -15,6 +15,7 @@ mod faults;
 mod invariant;
 mod log;
 mod node;
+mod outcomes;
 mod profile;
 mod readers;
 mod rng;

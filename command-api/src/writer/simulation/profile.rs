@@ -50,7 +50,7 @@ pub struct Profile {
 const CALM: Profile = Profile {
     name: "calm",
     writers: 2,
-    steps: 1_600,
+    steps: 1_200,
     lost: 0,
     late: 0,
     doubled: 0,

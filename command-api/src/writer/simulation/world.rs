@@ -103,17 +103,18 @@ impl World {
         self.quiet()
     }
 
-    /// One step: of the clients, of the wire, or of a writer. With `home` the clients only finish what
-    /// was begun, with that writer.
+    /// What the clients, the wires and the writers do at one moment. With `home` the clients only
+    /// finish what was begun, with that writer.
     fn step(&mut self, home: Option<usize>) -> Result<(), Violation> {
-        let n = self.rng.below(self.nodes.len());
-        match self.rng.below(16) {
-            0..3 => self.ask(home)?,
-            3..7 => self.land(n)?,
-            7..10 => self.read(n)?,
-            10..12 => self.report(n)?,
-            12..14 => self.end(n)?,
-            _ => {}
+        for _ in 0..self.rng.below(5) {
+            let n = self.rng.below(self.nodes.len());
+            match self.rng.below(16) {
+                0..2 => self.ask(home)?,
+                2..6 => self.land(n)?,
+                6..10 => self.read(n)?,
+                10..12 => self.report(n)?,
+                _ => self.end(n)?,
+            }
         }
         for n in 0..self.nodes.len() {
             if self.nodes[n].runs(self.now) && self.rng.chance(500) {
@@ -146,7 +147,7 @@ impl World {
         let attempt = self.clients.attempt(intent, &mut self.rng, self.now + patience + 1_000);
         let request = self.clients.request(attempt, self.now + self.nodes[node].skew + patience);
         self.did(Did::Ask { node, attempt });
-        self.auditor.asked(attempt, request.clone());
+        self.auditor.asked(attempt, request.clone(), self.now + patience);
         self.nodes[node].request(self.now, attempt, request);
         self.effects(node)
     }
@@ -232,7 +233,7 @@ impl World {
         let sent = self.nodes[n].wire.len();
         let wishes = self.nodes[n].effects();
         for attempt in self.nodes[n].wire.iter().skip(sent).filter_map(|send| send.attempt) {
-            self.auditor.sent(attempt);
+            self.auditor.sent(attempt, self.now)?;
         }
         for wish in wishes {
             match wish {

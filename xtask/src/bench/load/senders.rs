@@ -132,13 +132,13 @@ impl Senders {
         let template = &members[turn / self.templates.len() % members.len()];
         let number = self.tally.borrow_mut().send(room, intended);
         let Ok(mut client) = client else {
-            self.tally.borrow_mut().refused("connect".to_owned());
+            self.tally.borrow_mut().refused(number, "connect".to_owned());
             return (None, false);
         };
         template.fill(&mut client.request, Uuid::now_v7(), number);
         self.tally.borrow_mut().left(number, Instant::now());
         let Ok(response) = client.connection.exchange(&client.request).await else {
-            self.tally.borrow_mut().refused("connection".to_owned());
+            self.tally.borrow_mut().refused(number, "connection".to_owned());
             return (None, false);
         };
         let now = Instant::now();
@@ -147,7 +147,7 @@ impl Senders {
         let mut tally = self.tally.borrow_mut();
         match accepted {
             Ok(accepted) => tally.accepted(number, accepted, now),
-            Err(why) => tally.refused(why),
+            Err(why) => tally.refused(number, why),
         }
         drop(tally);
         (Some(client), was_accepted)

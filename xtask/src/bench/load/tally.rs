@@ -98,20 +98,23 @@ impl Tally {
     }
 
     pub fn accepted(&mut self, number: u32, accepted: Accepted, now: Instant) {
-        self.counters.answered += 1;
         if let Some(latency) = self.latency(number, now) {
             self.accept.record(latency);
         }
+        // One of an earlier round counted there as unanswered.
         let Some(message) = self.message(number) else { return };
         message.seq = Some(accepted.seq);
         let room = message.room;
+        self.counters.answered += 1;
         self.counters.accepted += 1;
         self.counters.deliveries_due += self.sockets_of_room[room];
         self.last_position = Some((room, accepted.position));
     }
 
-    pub fn refused(&mut self, why: String) {
-        self.counters.answered += 1;
+    pub fn refused(&mut self, number: u32, why: String) {
+        if self.message(number).is_some() {
+            self.counters.answered += 1;
+        }
         self.count_error(why);
     }
 
@@ -193,6 +196,7 @@ mod tests {
         assert_eq!(tally.send(1, now), 1);
         // A straggler of the round before.
         tally.accepted(0, accepted(1), now);
-        assert_eq!(tally.counters.accepted, 0);
+        tally.refused(0, "status_503".to_owned());
+        assert_eq!((tally.counters.accepted, tally.counters.answered), (0, 0));
     }
 }

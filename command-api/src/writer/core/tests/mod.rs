@@ -6,3 +6,4 @@ mod bench;
 mod faults;
 mod keys;
 mod ownership;
+mod throughput;
