@@ -1,9 +1,11 @@
 //! Follows one partition and delivers its events.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use roomlog_eventlog::{Accepted, AcceptedReader, Content, Cursor, LogError, ReadError};
 use roomlog_schemas::Event;
+use tokio::time::timeout;
 
 use crate::encode::entry_frame;
 use crate::hub::Hub;
@@ -14,6 +16,8 @@ use crate::room::{Delivered, Encoding};
 
 /// Labels the reader's metrics.
 const READER: &str = "ws-fanout";
+/// Longest that a partition waits for the key of one event.
+const KEY_PATIENCE: Duration = Duration::from_millis(250);
 
 pub(crate) struct Tail {
     hub: Arc<Hub>,
@@ -128,12 +132,9 @@ impl Tail {
                 }
                 Delivered::Gone => {}
                 Delivered::NeedsFrame => {
-                    if let Err(error) = entry_frame(&self.hub.deps.sealer, &entry).await {
-                        tracing::warn!(
-                            room = %entry.room,
-                            error = &error as &dyn std::error::Error,
-                            "an event has to wait for its key"
-                        );
+                    let frame = timeout(KEY_PATIENCE, entry_frame(&self.hub.deps.sealer, &entry));
+                    if !matches!(frame.await, Ok(Ok(_))) {
+                        tracing::warn!(room = %entry.room, seq = entry.seq, "an event has to wait for its key");
                         encoding = Encoding::Failed;
                     }
                 }

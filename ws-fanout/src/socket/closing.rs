@@ -106,8 +106,10 @@ impl Socket {
             Err(_) => return Poll::Ready(true),
         }
         let is_broken = !self.send(Message::Close(Some(reason.frame())));
+        let soonest = Instant::now() + self.hub.options.close_timeout;
         if let Phase::Closing(closing) = &mut self.phase {
             closing.is_sent = true;
+            closing.deadline = closing.deadline.min(soonest);
         }
         Poll::Ready(is_broken)
     }

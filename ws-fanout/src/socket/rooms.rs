@@ -24,6 +24,8 @@ pub(super) struct Rooms {
     behind: VecDeque<RoomId>,
     /// Those whose step failed, with the time of the next.
     waiting: Vec<(Instant, RoomId)>,
+    /// Rooms that are behind and were live before.
+    fallen_behind: usize,
     step: Option<BoxFuture<'static, Stepped>>,
 }
 
@@ -48,6 +50,7 @@ struct Behind {
     next: Seq,
     /// A later joining: the end of this membership is still to be read.
     rejoined: Option<Joined>,
+    was_live: bool,
     backoff: crate::backoff::Backoff,
 }
 
@@ -60,6 +63,7 @@ impl Rooms {
             rooms: HashMap::new(),
             behind: VecDeque::new(),
             waiting: Vec::new(),
+            fallen_behind: 0,
             step: None,
         };
         for &(room, seq) in rooms {
@@ -91,7 +95,7 @@ impl Rooms {
                 (None, None) => room.joined.seq,
             };
             firsts.insert(*id, next);
-            room.standing = behind(&self.hub, next);
+            room.standing = behind(&self.hub, next, false);
         }
         let mut not_member = Vec::new();
         for (&id, seq) in since {
@@ -124,10 +128,11 @@ impl Rooms {
                 }
             }
             Notice::Behind { room, next } => {
-                let standing = behind(&self.hub, next);
+                let standing = behind(&self.hub, next, true);
                 if let Some(in_room) = self.live(room) {
                     in_room.standing = standing;
-                    self.behind.push_back(room);
+                    self.fallen_behind += 1;
+                    self.behind.push_front(room);
                 }
             }
             Notice::Ended { room, next } => {
@@ -148,7 +153,8 @@ impl Rooms {
         let Poll::Ready(stepped) = step.poll_unpin(cx) else { return false };
         self.step = None;
         self.stepped(stepped);
-        if !self.is_behind() {
+        // A slow resume of other rooms has all the time it needs.
+        if self.fallen_behind == 0 {
             self.queue.caught_up();
         }
         true
@@ -181,7 +187,8 @@ impl Rooms {
 
     fn joined(&mut self, room: RoomId, joined: Joined) {
         let Some(in_room) = self.rooms.get_mut(&room) else {
-            let standing = if self.has_started { behind(&self.hub, joined.seq) } else { Standing::Parked };
+            let standing =
+                if self.has_started { behind(&self.hub, joined.seq, false) } else { Standing::Parked };
             self.add(room, joined, standing);
             return self.settle(room);
         };
@@ -192,7 +199,7 @@ impl Rooms {
             Standing::Behind(behind) => behind.rejoined = Some(joined),
             Standing::Parked | Standing::Live => in_room.joined = joined,
             Standing::Ended(next) => {
-                let standing = behind(&self.hub, *next);
+                let standing = behind(&self.hub, *next, false);
                 self.add(room, joined, standing);
                 self.settle(room);
             }
@@ -255,6 +262,7 @@ impl Rooms {
         let Standing::Behind(behind) = &mut in_room.standing else { return };
         behind.next = next;
         in_room.joined = joined;
+        let was_live = behind.was_live;
         match outcome {
             Outcome::Live { from_store } => {
                 in_room.standing = Standing::Live;
@@ -262,10 +270,12 @@ impl Rooms {
                 let resumes =
                     if from_store { &telemetry.resumes_from_store } else { &telemetry.resumes_from_ring };
                 resumes.increment(1);
+                self.fallen_behind -= usize::from(was_live);
             }
             Outcome::More => {
                 behind.backoff.succeeded();
-                self.behind.push_back(id);
+                // Those that have to be live again soon come first.
+                if was_live { self.behind.push_front(id) } else { self.behind.push_back(id) }
             }
             Outcome::Retry => {
                 self.waiting.push((Instant::now() + behind.backoff.next(), id));
@@ -280,6 +290,7 @@ impl Rooms {
                     if let Some((room, key)) = in_room.attached.take() {
                         self.hub.partition_of(id).detach(&room, key, &self.queue);
                     }
+                    self.fallen_behind -= usize::from(was_live);
                 }
             },
         }
@@ -300,6 +311,6 @@ impl InRoom {
     }
 }
 
-fn behind(hub: &Hub, next: Seq) -> Standing {
-    Standing::Behind(Box::new(Behind { next, rejoined: None, backoff: hub.backoff() }))
+fn behind(hub: &Hub, next: Seq, was_live: bool) -> Standing {
+    Standing::Behind(Box::new(Behind { next, rejoined: None, was_live, backoff: hub.backoff() }))
 }

@@ -156,19 +156,23 @@ impl Client {
     }
 
     pub async fn nothing_but(&mut self, expected: &[&str]) {
+        let frames = self.probe().await;
+        assert_eq!(frames.iter().map(short).collect::<Vec<_>>(), expected, "{frames:?}");
+    }
+
+    /// What has been sent, up to the answer to what is asked for now.
+    pub async fn probe(&mut self) -> Vec<Value> {
         self.send(json!({
             "type": "command", "id": "probe", "key": "nonsense",
             "command": "join_room", "room_id": RoomId::from_u128(1),
         }))
         .await;
-        let (mut before, mut frames) = (Vec::new(), Vec::new());
+        let mut frames = Vec::new();
         loop {
             let frame = self.next().await;
             if frame["id"] == "probe" {
-                assert_eq!(before, expected, "{frames:?}");
-                return;
+                return frames;
             }
-            before.push(short(&frame));
             frames.push(frame);
         }
     }

@@ -198,11 +198,6 @@ impl Bench {
         self.input(|core, now| core.end(now, query, Some(end)));
     }
 
-    pub fn forget(&mut self) {
-        self.read = 0;
-        self.outcomes.clear();
-    }
-
     pub fn pass(&mut self, ms: Millis) {
         self.now += ms;
         self.input(Core::tick);

@@ -6,4 +6,3 @@ mod bench;
 mod faults;
 mod keys;
 mod ownership;
-mod throughput;

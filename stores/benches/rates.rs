@@ -1,10 +1,11 @@
 //! How fast the SQLite stores take rows, by the clock and by the processor's time, which other work
 //! on the machine does not change. Not a judgement, a measurement:
-//! `cargo test --release -p roomlog-stores --test rates -- --ignored --nocapture --test-threads 1`
+//! `cargo bench -p roomlog-stores --bench rates`
 
 // Clippy knows the tests themselves, not what they share.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../tests/backends/mod.rs"]
 mod backends;
 
 use std::sync::Arc;
@@ -71,8 +72,6 @@ fn cpu_seconds() -> f64 {
     (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / TICKS_PER_SECOND
 }
 
-#[tokio::test]
-#[ignore = "a measurement"]
 async fn room_store() {
     for (rooms, per_batch) in
         [(100, 1), (100, 10), (100, 100), (16, 1_000), (16, 5_000), (2_000, 1_000), (2_000, 5_000)]
@@ -134,8 +133,6 @@ async fn room_store() {
     println!("memberships, 2,000 a batch: {}", start.per_second(200_000));
 }
 
-#[tokio::test]
-#[ignore = "a measurement"]
 async fn directory() {
     let backend = Sqlite::new();
     let store: Arc<dyn DirectoryStore> = backend.open().await;
@@ -206,8 +203,6 @@ async fn directory() {
     println!("directory: pages of 50 members: {}", start.per_second(1_000));
 }
 
-#[tokio::test]
-#[ignore = "a measurement"]
 async fn secrets_and_sealing() {
     let backend = Sqlite::new();
     let store: Arc<dyn SecretsStore> = backend.open().await;
@@ -245,4 +240,11 @@ async fn secrets_and_sealing() {
         sealer.cached_message_key(*account, room(0)).unwrap().open(&place, sealed).unwrap();
     }
     println!("256 B opened with keys in memory: {}", start.per_second(50_000));
+}
+
+#[tokio::main]
+async fn main() {
+    room_store().await;
+    directory().await;
+    secrets_and_sealing().await;
 }
