@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use roomlog_domain::visibility::Visibility;
 use roomlog_schemas::event::Seq;
-use roomlog_schemas::{Announced, Event, RoomId, decode_event};
+use roomlog_schemas::{Event, RoomId};
 use roomlog_stores::rooms::StoredEvent;
 use roomlog_stores::{SealError, StoreError};
 use tokio::time::Instant;
@@ -19,6 +19,7 @@ use crate::queue::{SocketQueue, cost};
 use crate::ring::{Entry, leaver};
 use crate::room::{Last, Look, Room};
 use crate::sight::{Run, Sight};
+use crate::stored::{decode, resolve};
 
 /// A step ends when it has read so many bytes.
 const STEP_BYTES: usize = 64 * 1024;
@@ -277,31 +278,4 @@ impl Reading {
         self.sent += cost(&frame);
         self.step.queue.push(frame);
     }
-}
-
-/// Tells a room its last event; the store has to cover everything below `known_from`.
-pub(crate) async fn resolve(hub: &Hub, room: &Room) -> Result<(), StoreError> {
-    let last = match hub.deps.rooms.seq_range(room.id).await? {
-        None => Last { seq: 0, offset: 0 },
-        Some((_, seq)) => {
-            let rows = hub.deps.rooms.events(room.id, seq, 1).await?;
-            Last { seq, offset: rows.first().map_or(0, |row| row.offset) }
-        }
-    };
-    room.resolve(last);
-    Ok(())
-}
-
-/// `None`, said in the log, if this build cannot read the row.
-fn decode(row: &StoredEvent) -> Option<Event> {
-    decode_event(&row.event, &Announced::default())
-        .inspect_err(|error| {
-            tracing::error!(
-                room = %row.room_id,
-                seq = row.seq,
-                error = error as &dyn std::error::Error,
-                "an event in the room store cannot be read"
-            );
-        })
-        .ok()
 }

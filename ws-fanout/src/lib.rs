@@ -38,6 +38,7 @@ mod room;
 mod service;
 mod sight;
 mod socket;
+mod stored;
 mod tail;
 mod telemetry;
 mod upgrade;

@@ -20,6 +20,8 @@ pub(super) struct Closing {
     /// Nothing that the client sends is understood any more.
     pub is_deaf: bool,
     is_shut: bool,
+    /// The client may still be sending.
+    lingers: bool,
 }
 
 impl Socket {
@@ -51,6 +53,7 @@ impl Socket {
             is_sent: false,
             is_deaf: false,
             is_shut: false,
+            lingers: false,
         });
     }
 
@@ -73,6 +76,7 @@ impl Socket {
                     is_sent: true,
                     is_deaf: false,
                     is_shut: false,
+                    lingers: false,
                 });
             }
         }
@@ -81,13 +85,14 @@ impl Socket {
     /// Both close frames have been exchanged.
     pub(super) fn hang_up(&mut self) {
         self.closed_by_client();
-        self.go_deaf();
+        self.go_deaf(false);
     }
 
     /// From here on nothing that the client sends is looked at.
-    pub(super) fn go_deaf(&mut self) {
+    pub(super) fn go_deaf(&mut self, lingers: bool) {
         if let Phase::Closing(closing) = &mut self.phase {
             closing.is_deaf = true;
+            closing.lingers = lingers;
         }
     }
 
@@ -114,9 +119,9 @@ impl Socket {
         Poll::Ready(is_broken)
     }
 
-    /// Reads on what the client still sends until it hangs up: a connection that is dropped with
-    /// unread bytes is reset, and the close frame lost with it.
-    pub(super) fn poll_linger(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Ends our side of the connection, and reads on what the client still sends until it hangs up: a
+    /// connection that is dropped with unread bytes is reset, and the close frame lost with it.
+    pub(super) fn poll_hang_up(&mut self, cx: &mut Context<'_>) -> bool {
         let Phase::Closing(closing) = &mut self.phase else { return false };
         if !closing.is_sent {
             return false;
@@ -128,6 +133,9 @@ impl Socket {
                 Poll::Ready(Err(_)) => return self.done(),
                 Poll::Pending => return false,
             }
+        }
+        if !closing.lingers {
+            return self.done();
         }
         let mut bytes = [0; 1024];
         let mut buffer = ReadBuf::new(&mut bytes);

@@ -15,7 +15,7 @@ impl Socket {
         match &self.phase {
             // The client's next frame is for when the stream has started.
             Phase::Starting(..) | Phase::Done => return false,
-            Phase::Closing(closing) if closing.is_deaf => return self.poll_linger(cx),
+            Phase::Closing(closing) if closing.is_deaf => return self.poll_hang_up(cx),
             Phase::Opened { .. } | Phase::Running | Phase::Closing(_) => {}
         }
         // Who doesn't read its answers is not asked for more.
@@ -101,6 +101,6 @@ impl Socket {
             _ => CloseReason::ProtocolError,
         };
         self.close(reason, None);
-        self.go_deaf();
+        self.go_deaf(true);
     }
 }

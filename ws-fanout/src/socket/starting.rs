@@ -15,10 +15,10 @@ use uuid::Uuid;
 
 use super::{Phase, Socket};
 use crate::CloseReason;
-use crate::catch_up::resolve;
 use crate::hub::Hub;
 use crate::protocol::{self, ServerFrame, Start};
 use crate::room::Room;
+use crate::stored::resolve;
 
 /// The first seq to come of rooms that are absent from `since`.
 pub(super) type Starts = HashMap<RoomId, Seq>;

@@ -1,8 +1,9 @@
 //! Figures of the fan-out alone: the log is in memory, clients only count. On demand:
-//! `cargo test --release -p roomlog-ws-fanout --test measuring -- --ignored --nocapture --test-threads 1`
+//! `cargo bench -p roomlog-ws-fanout --bench measuring`
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "../tests/common/mod.rs"]
 mod common;
 
 use std::io::{Read, Write};
@@ -76,8 +77,6 @@ fn runtime(name: &'static str, threads: usize) -> Runtime {
     Builder::new_multi_thread().worker_threads(threads).thread_name(name).enable_all().build().unwrap()
 }
 
-#[test]
-#[ignore = "a measurement"]
 fn memory_of_idle_sockets() {
     const SOCKETS: usize = 9_000;
     let writer = runtime("writer", 1);
@@ -117,8 +116,6 @@ fn memory_of_idle_sockets() {
     println!("bytes per socket: {:.0} idle, {:.0} after ten events", per_socket(idle), per_socket(after));
 }
 
-#[test]
-#[ignore = "a measurement"]
 fn one_room_with_a_thousand_sockets() {
     const SOCKETS: usize = 1_000;
     const MESSAGES: usize = 400;
@@ -187,4 +184,9 @@ fn one_room_with_a_thousand_sockets() {
         at(0.99),
         cpu * 1e6 / (SOCKETS * MESSAGES) as f64
     );
+}
+
+fn main() {
+    memory_of_idle_sockets();
+    one_room_with_a_thousand_sockets();
 }
