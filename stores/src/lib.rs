@@ -4,7 +4,7 @@
 //! * [`DirectoryStore`]: rooms, memberships and accounts, for lists (projection `directory`).
 //! * [`SecretsStore`]: what must never be in the log: password hashes, keys, refresh tokens.
 //!
-//! Every implementation of a port passes that port's suite in [`conformance`].
+//! Every implementation of a port passes that port's suite in `conformance`.
 //! Errors: everything here returns [`StoreError`].
 
 pub mod directory;
