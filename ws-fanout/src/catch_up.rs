@@ -227,11 +227,13 @@ impl Reading {
         if cursor.map_or(0, |cursor| cursor.next_offset) < covered || !self.load_visibility().await? {
             return Ok(Flow::Break(Outcome::Retry));
         }
+        let last = self.before.as_ref().and_then(|before| before.intervals.last().copied());
+        let left = last.and_then(|interval| interval.left).filter(|&left| from <= left);
+        let to = left.map_or(to, |left| left.min(to));
         tracing::error!(room = %room_id, from, to, "the room store lacks events");
         self.push(ServerFrame::Gap { room_id, from, to }.encode());
         hub.telemetry.gaps.increment(1);
         self.step.next = to + 1;
-        let last = self.before.as_ref().and_then(|before| before.intervals.last().copied());
         Ok(match last {
             Some(interval) if interval.left.is_none_or(|left| left > to) => {
                 self.step.joined.seq = self.step.joined.seq.max(interval.joined);

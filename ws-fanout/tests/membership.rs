@@ -2,10 +2,12 @@
 
 mod common;
 
-use common::Fixture;
+use std::sync::atomic::Ordering;
+
 use common::client::texts;
+use common::{Fixture, Server};
 use roomlog_schemas::{AccountId, History, RoomId};
-use roomlog_ws_fanout::Options;
+use roomlog_ws_fanout::{FanoutDeps, Options};
 use serde_json::json;
 
 /// A room of alice's, and bob.
@@ -147,6 +149,31 @@ async fn who_is_removed_while_catching_up_gets_nothing_after_it() {
         server.has_processed(&f.log()).await;
         client.nothing().await;
     }
+}
+
+#[tokio::test]
+async fn who_leaves_and_returns_while_behind_misses_nothing() {
+    let mut f = Fixture::running().await;
+    let (alice, bob, room) = room(&mut f, History::FromJoin).await;
+    f.world.join(room, bob).await;
+    let (sealer, keys) = f.keys_that_can_go_away().await;
+    let server = Server::start(FanoutDeps { sealer, ..f.deps() }, Options::default()).await;
+    let (mut client, _) = f.start(&server, bob, &[]).await;
+    // Without a key bob's socket cannot go on.
+    keys.is_away.store(true, Ordering::SeqCst);
+    f.send(room, alice, 1).await;
+    for _ in 0..2 {
+        f.world.leave(room, bob).await;
+        f.send(room, alice, 2).await;
+        f.world.join(room, bob).await;
+    }
+    f.send(room, alice, 1).await;
+    server.has_processed(&f.log()).await;
+    client.nothing().await;
+    keys.is_away.store(false, Ordering::SeqCst);
+    assert_eq!(client.seqs(7).await, ["4", "5", "6-7 hidden", "8", "9", "10-11 hidden", "12"]);
+    f.send(room, alice, 1).await;
+    assert_eq!(client.seqs(2).await, ["13", "14"]);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use common::client::{Handshake, texts};
-use common::faults::{FaultyLog, FaultyRooms};
+use common::faults::{FaultyLog, FaultyRooms, LogState};
 use common::{Fixture, Server, eventually};
 use roomlog_eventlog::TopicPartition;
 use roomlog_schemas::{AccountId, History, RoomId};
@@ -27,7 +27,7 @@ async fn a_log_that_is_away_is_waited_for() {
     let options = Options { longest_pause: std::time::Duration::from_millis(10), ..Options::default() };
     let server = Server::start(FanoutDeps { log: log.clone(), ..f.deps() }, options).await;
     let (mut client, _) = f.start(&server, alice, &[]).await;
-    log.set_away(true);
+    log.set(LogState::Away);
     eventually("it is noticed", || {
         server.handle.statuses().iter().all(|status| matches!(status.state, State::Retrying { .. }))
     })
@@ -35,7 +35,7 @@ async fn a_log_that_is_away_is_waited_for() {
     f.send(room, alice, 10).await;
     assert!(server.handle.is_ready(), "what is open goes on");
     let (mut meanwhile, _) = f.start(&server, alice, &[(room, 0)]).await;
-    log.set_away(false);
+    log.set(LogState::Here);
     assert_eq!(client.up_to(12).await, texts(3..=12));
     assert_eq!(meanwhile.up_to(12).await, texts(1..=12));
 }

@@ -3,12 +3,14 @@
 mod common;
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use common::client::texts;
-use common::faults::{FaultyLog, FaultyRooms};
+use common::faults::{FaultyLog, FaultyRooms, LogState};
 use common::{Fixture, Server};
 use roomlog_schemas::{AccountId, History, RoomId};
 use roomlog_ws_fanout::{FanoutDeps, Options};
+use serde_json::json;
 
 /// A room with its owner.
 async fn room(f: &mut Fixture) -> (AccountId, RoomId) {
@@ -63,14 +65,14 @@ async fn a_since_ahead_of_this_instance_waits_for_it() {
     let log = FaultyLog::new(f.log());
     let late = Server::start(FanoutDeps { log: log.clone(), ..f.deps() }, Options::default()).await;
     late.has_processed(&f.log()).await;
-    log.set_away(true);
+    log.set(LogState::Away);
     f.send(room, alice, 10).await;
     assert_eq!(client.up_to(22).await, texts(13..=22));
     let (mut moved, _) = f.start(&late, alice, &[(room, 22)]).await;
     let (mut fresh, started) = f.start(&late, alice, &[]).await;
     assert_eq!(started["rooms"][room.to_string()], 13, "the store is ahead of the tail");
     moved.nothing().await;
-    log.set_away(false);
+    log.set(LogState::Here);
     f.send(room, alice, 10).await;
     assert_eq!(moved.up_to(32).await, texts(23..=32));
     assert_eq!(fresh.up_to(32).await, texts(13..=32));
@@ -114,6 +116,29 @@ async fn what_was_accepted_before_the_socket_opened_is_before_its_start() {
         assert_eq!(started["rooms"][room.to_string()], last + 1);
         assert_eq!(client.up_to(last + 3).await, texts(last + 1..=last + 3));
     }
+}
+
+#[tokio::test]
+async fn a_stream_starts_once_the_tail_has_read_what_was_accepted_before() {
+    let mut f = Fixture::running().await;
+    let (alice, room) = room(&mut f).await;
+    let log = FaultyLog::new(f.log());
+    let options = Options { open_timeout: Duration::from_millis(200), ..Options::default() };
+    let server = Server::start(FanoutDeps { log: log.clone(), ..f.deps() }, options).await;
+    server.has_processed(&f.log()).await;
+    log.set(LogState::Slow);
+    f.send(room, alice, 3).await;
+    f.projected().await;
+    let mut client = f.open(&server, alice).await;
+    let mut later = f.open(&server, alice).await;
+    f.send(room, alice, 3).await;
+    f.projected().await;
+    client.send(json!({"type": "start"})).await;
+    assert_eq!(client.failed().await, (Some("not_caught_up".into()), 1013));
+    later.send(json!({"type": "start"})).await;
+    log.set(LogState::Here);
+    assert_eq!(later.next().await["rooms"][room.to_string()], 6);
+    assert_eq!(later.up_to(8).await, texts(6..=8));
 }
 
 #[tokio::test]

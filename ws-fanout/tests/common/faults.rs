@@ -14,6 +14,7 @@ use roomlog_schemas::event::Seq;
 use roomlog_schemas::{AccountId, MessageId, RoomId};
 use roomlog_stores::rooms::{Page, RoomBatch, StoredEvent, StoredMessage};
 use roomlog_stores::{RoomStore, StoreError};
+use tokio::sync::watch;
 
 /// A room store for readers that lacks rows or is away.
 pub struct FaultyRooms {
@@ -109,20 +110,28 @@ impl RoomStore for FaultyRooms {
 /// A log that can go away, for readers as well.
 pub struct FaultyLog {
     pub inner: Arc<dyn EventLog>,
-    is_away: Arc<tokio::sync::watch::Sender<bool>>,
+    state: Arc<watch::Sender<LogState>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogState {
+    Here,
+    /// Readers are given nothing new.
+    Slow,
+    Away,
 }
 
 impl FaultyLog {
     pub fn new(inner: Arc<dyn EventLog>) -> Arc<Self> {
-        Arc::new(Self { inner, is_away: Arc::new(tokio::sync::watch::Sender::new(false)) })
+        Arc::new(Self { inner, state: Arc::new(watch::Sender::new(LogState::Here)) })
     }
 
-    pub fn set_away(&self, is_away: bool) {
-        self.is_away.send_replace(is_away);
+    pub fn set(&self, state: LogState) {
+        self.state.send_replace(state);
     }
 
     fn check(&self) -> Result<&dyn EventLog, LogError> {
-        if *self.is_away.borrow() { Err(away()) } else { Ok(&*self.inner) }
+        if *self.state.borrow() == LogState::Away { Err(away()) } else { Ok(&*self.inner) }
     }
 }
 
@@ -150,23 +159,30 @@ impl EventLog for FaultyLog {
 
     async fn read(&self, partition: TopicPartition, from: u64) -> Result<Box<dyn LogReader>, LogError> {
         let inner = self.check()?.read(partition, from).await?;
-        Ok(Box::new(FaultyReader { inner, is_away: self.is_away.clone() }))
+        Ok(Box::new(FaultyReader { inner, state: self.state.clone() }))
     }
 }
 
 struct FaultyReader {
     inner: Box<dyn LogReader>,
-    is_away: Arc<tokio::sync::watch::Sender<bool>>,
+    state: Arc<watch::Sender<LogState>>,
 }
 
 #[async_trait]
 impl LogReader for FaultyReader {
     async fn next(&mut self) -> Result<Vec<LogRecord>, LogError> {
-        let mut is_away = self.is_away.subscribe();
-        tokio::select! {
-            biased;
-            _ = is_away.wait_for(|is_away| *is_away) => Err(away()),
-            records = self.inner.next() => records,
+        let mut state = self.state.subscribe();
+        loop {
+            let now = *state.borrow_and_update();
+            match now {
+                LogState::Away => return Err(away()),
+                LogState::Slow => drop(state.changed().await),
+                LogState::Here => tokio::select! {
+                    biased;
+                    _ = state.changed() => {}
+                    records = self.inner.next() => return records,
+                },
+            }
         }
     }
 }

@@ -1,46 +1,54 @@
 //! Where a run keeps its data.
 
-use std::fs::File;
-use std::path::Path;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-/// A folder that goes with this value. What an interrupted run left behind goes with the next one.
+/// A folder that goes with this value. What an interrupted run left behind goes when the next one starts.
 pub struct Scratch {
-    folder: TempDir,
-    /// Held while the folder is in use; it ends with the process, however that ends.
+    folder: PathBuf,
+    /// Of one run at a time; it ends with the process, however that ends.
     _lock: File,
 }
 
-const PREFIX: &str = "bench-";
-const LOCK: &str = "in-use.lock";
-
 impl Scratch {
+    /// Refused while another run uses the same place: side by side neither would measure anything of worth.
     pub fn new(parent: &Path) -> Result<Self> {
-        sweep(parent)?;
-        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
-        let lock = File::create(folder.path().join(LOCK))?;
-        lock.lock()?;
+        let lock = File::create(parent.join("bench.lock"))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => bail!("another benchmark is running"),
+            Err(TryLockError::Error(error)) => {
+                return Err(error).context("cannot lock the benchmark's folder");
+            }
+        }
+        let folder = parent.join("bench");
+        remove(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         Ok(Self { folder, _lock: lock })
     }
 
     /// One of its own for each measurement; it goes when dropped.
     pub fn folder(&self) -> Result<TempDir> {
-        tempfile::tempdir_in(self.folder.path()).context("cannot make a folder")
+        tempfile::tempdir_in(&self.folder).context("cannot make a folder")
     }
 }
 
-fn sweep(parent: &Path) -> Result<()> {
-    for entry in std::fs::read_dir(parent).with_context(|| format!("cannot list {}", parent.display()))? {
-        let path = entry?.path();
-        let is_ours = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX));
-        let Ok(lock) = File::open(path.join(LOCK)) else { continue };
-        if is_ours && lock.try_lock().is_ok() {
-            std::fs::remove_dir_all(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = remove(&self.folder) {
+            eprintln!("warning: cannot remove {}: {error}", self.folder.display());
         }
     }
-    Ok(())
+}
+
+fn remove(folder: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -48,20 +56,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_nobody_uses_is_swept() {
+    fn one_run_at_a_time_and_each_cleans_up() {
         let parent = tempfile::tempdir().unwrap();
-        let used = Scratch::new(parent.path()).unwrap();
-        let left_behind = parent.path().join("bench-left");
-        std::fs::create_dir(&left_behind).unwrap();
-        File::create(left_behind.join(LOCK)).unwrap();
-        let foreign = parent.path().join("roomlog");
-        std::fs::create_dir(&foreign).unwrap();
+        let left_behind = parent.path().join("bench/of an interrupted run");
+        std::fs::create_dir_all(&left_behind).unwrap();
 
-        let other = Scratch::new(parent.path()).unwrap();
-        assert!(used.folder.path().exists() && foreign.exists());
+        let run = Scratch::new(parent.path()).unwrap();
         assert!(!left_behind.exists());
-        let gone = other.folder.path().to_owned();
-        drop(other);
-        assert!(!gone.exists());
+        assert!(Scratch::new(parent.path()).is_err());
+        let folder = run.folder().unwrap();
+        assert!(folder.path().starts_with(parent.path()));
+        drop((folder, run));
+        assert!(!parent.path().join("bench").exists());
+        assert!(Scratch::new(parent.path()).is_ok());
     }
 }

@@ -12,6 +12,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+#[cfg(feature = "floors")]
+use super::child;
+
 /// The parts of a comparison that need a process of their own. Plans are JSON.
 #[derive(clap::Subcommand)]
 pub enum Command {
@@ -29,9 +32,9 @@ pub fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Broadcast { rooms } => broadcast::run(rooms)?,
         #[cfg(feature = "floors")]
-        Command::Log { plan } => println!("{}", serde_json::to_string(&log::run(plan)?)?),
+        Command::Log { plan } => child::answer(&log::run(plan)?)?,
         #[cfg(feature = "floors")]
-        Command::Commit { plan } => println!("{}", serde_json::to_string(&commit::run(&plan)?)?),
+        Command::Commit { plan } => child::answer(&commit::run(&plan)?)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::LocalSet;
 
 use super::cases::{Timing, Workload};
+use super::child;
 use super::figures::Figures;
 use stage::Stage;
 use tally::Tally;
@@ -63,7 +64,7 @@ impl FromStr for Plan {
 pub fn run(plan: &Plan) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let rounds = LocalSet::new().block_on(&runtime, drive(plan))?;
-    println!("{}", serde_json::to_string(&rounds)?);
+    child::answer(&rounds)?;
     Ok(ExitCode::SUCCESS)
 }
 
