@@ -32,6 +32,25 @@ pub struct Accounts {
     pub passwords: Passwords,
 }
 
+/// Whether a reservation's command may have been sent before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Attempt {
+    First,
+    Later,
+}
+
+impl Outcome {
+    /// Whether the command is not in the log and never will be. That one attempt wrote nothing does
+    /// not tell what became of an earlier one.
+    fn frees_names(&self, attempt: Attempt) -> bool {
+        match self {
+            Outcome::Rejected(_) => true,
+            Outcome::Unavailable | Outcome::Overloaded | Outcome::TooLarge => attempt == Attempt::First,
+            _ => false,
+        }
+    }
+}
+
 /// Names and password of a new or claimed account, as a person gives them.
 pub struct Registration {
     pub email: String,
@@ -104,8 +123,12 @@ impl Accounts {
             command: serde_json::to_vec(&command).expect("a command has only plain fields"),
             created_at_ms: clock_ms(),
         };
+        let mut attempt = Attempt::Later;
         let reservation = match self.secrets.reserve(&reservation).await? {
-            Reserved::New => reservation,
+            Reserved::New => {
+                attempt = Attempt::First;
+                reservation
+            }
             Reserved::Existing(first, _) if first.key == key && first.fingerprint == fingerprint => *first,
             Reserved::Existing(first, _) if first.key == key => {
                 return Err(problem(&Outcome::KeyReused, key));
@@ -118,12 +141,17 @@ impl Accounts {
                 return Err(taken("email_taken", "This e-mail address is taken.", "email"));
             }
         };
-        let position = self.complete(&reservation).await.map_err(|outcome| problem(&outcome, key))??;
+        let position =
+            self.complete(&reservation, attempt).await.map_err(|outcome| problem(&outcome, key))??;
         Ok((account_id, position))
     }
 
     /// Runs a reservation's command to its end. `Err` is an outcome that is no acceptance.
-    async fn complete(&self, reservation: &Reservation) -> Result<Result<Position, Problem>, Outcome> {
+    async fn complete(
+        &self,
+        reservation: &Reservation,
+        attempt: Attempt,
+    ) -> Result<Result<Position, Problem>, Outcome> {
         let account_id = reservation.account_id;
         let Ok(command) = serde_json::from_slice::<Command>(&reservation.command) else {
             tracing::error!(%account_id, "a reservation's command cannot be read");
@@ -148,7 +176,7 @@ impl Accounts {
             // Only the holder of the reservation can have claimed it.
             Outcome::Rejected(Rejection::AlreadyClaimed) if claims => writer.read_offset().saturating_sub(1),
             // Never written, now or later: the names are free again.
-            Outcome::Rejected(_) | Outcome::Unavailable | Outcome::Overloaded | Outcome::TooLarge => {
+            outcome if outcome.frees_names(attempt) => {
                 if let Err(error) = self.secrets.void_reservation(account_id).await {
                     return Ok(Err(error.into()));
                 }
@@ -168,7 +196,7 @@ impl Accounts {
             match self.secrets.pending_reservations(before, SWEEP_BATCH).await {
                 Ok(pending) => {
                     for reservation in pending {
-                        let outcome = self.complete(&reservation).await;
+                        let outcome = self.complete(&reservation, Attempt::Later).await;
                         tracing::info!(account_id = %reservation.account_id, completed = matches!(outcome, Ok(Ok(_))), "swept a reservation that was left over");
                     }
                 }

@@ -415,6 +415,9 @@ pub fn check_source(source: &str) -> Result<(), Problem> {
 
 fn check_line(line: &Line) -> Result<(), Problem> {
     let bad = |code: &str, title: &str, field: &str| Err(Problem::unprocessable(code, title, field));
+    if i64::try_from(line.line).is_err() {
+        return bad("invalid_line", "A line's number is at most 2^63 - 1.", "line");
+    }
     if line.author.is_empty() || line.author.chars().count() > text::MAX_NAME_CHARS {
         return bad("invalid_author", "An author's name has 1 to 100 characters.", "author");
     }

@@ -241,7 +241,8 @@ pub fn problem(outcome: &Outcome, key: IdempotencyKey) -> Problem {
     }
 }
 
-/// Nothing was written: trying again is safe, with any key.
+/// This attempt wrote nothing. Trying again is safe; with the same key if an earlier attempt's outcome
+/// was unknown.
 pub fn unavailable() -> Problem {
     Problem::unavailable("log_unavailable", "The event log is not available now; nothing was written.")
 }
