@@ -6,6 +6,7 @@
 //!
 //! Errors: a backend returns [`LogError`]; reading accepted records returns [`ReadError`].
 
+pub mod broadcast;
 pub mod chain;
 mod cold;
 pub mod cursor;
@@ -25,6 +26,7 @@ pub mod conformance;
 #[cfg(any(test, feature = "testing"))]
 pub mod memory;
 
+pub use broadcast::{Broadcast, LocalBroadcast};
 pub use chain::{Chain, Head, LogIdentity, SkipReason, Verdict};
 pub use cursor::Cursor;
 pub use follow::{Accepted, Command, Content, FollowError, Follower, Outcome};

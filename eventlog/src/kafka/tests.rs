@@ -228,17 +228,6 @@ fn a_log_that_can_lose_records_is_refused_unless_it_may() {
 }
 
 #[test]
-#[cfg(not(feature = "ssl"))]
-fn tls_without_the_feature_is_refused_clearly() {
-    for protocol in ["SSL", "sasl_ssl"] {
-        let reason = refused(|config| {
-            config.properties.insert("security.protocol".into(), protocol.into());
-        });
-        assert!(reason.contains("feature `ssl`"), "{reason}");
-    }
-}
-
-#[test]
 fn a_property_that_does_not_exist_is_refused() {
     let reason = refused(|config| {
         config.properties.insert("no.such.property".into(), "1".into());

@@ -46,7 +46,6 @@ fn check_format() -> Result<()> {
     run(workspace::cargo().args(["fmt", "--all", "--check"])).context("`cargo fmt --all` puts it right")
 }
 
-// Default features here and below: `ssl` builds OpenSSL from source, which takes minutes.
 fn run_clippy() -> Result<()> {
     require_component("clippy", "clippy")?;
     let mut clippy = workspace::cargo();

@@ -1,0 +1,1 @@
+//! Commands between the processes of the platform, over gRPC.
