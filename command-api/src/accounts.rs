@@ -45,7 +45,9 @@ impl Outcome {
     fn frees_names(&self, attempt: Attempt) -> bool {
         match self {
             Outcome::Rejected(_) => true,
-            Outcome::Unavailable | Outcome::Overloaded | Outcome::TooLarge => attempt == Attempt::First,
+            Outcome::Unavailable | Outcome::Overloaded | Outcome::Moved | Outcome::TooLarge => {
+                attempt == Attempt::First
+            }
             _ => false,
         }
     }
@@ -157,9 +159,8 @@ impl Accounts {
             tracing::error!(%account_id, "a reservation's command cannot be read");
             return Err(Outcome::Unavailable);
         };
-        let Ok(writer) = self.service.writers.of(Topic::Accounts, account_id.slot()) else {
-            return Err(Outcome::Unavailable);
-        };
+        let writers = &self.service.writers;
+        let partition = writers.partition_of(Topic::Accounts, account_id.slot());
         let claims = matches!(command, Command::ClaimAccount(_));
         // That the account is there already is the answer to a repeat: no key is needed.
         let request = Request {
@@ -170,11 +171,13 @@ impl Accounts {
             deadline: clock_ms() + DEADLINE.as_millis() as i64,
             traceparent: None,
         };
-        let outcome = writer.run(request).await;
+        let outcome = writers.run(partition, request).await;
         let offset = match outcome {
             Outcome::Accepted { offset, .. } | Outcome::Unchanged { offset, .. } => offset,
             // Only the holder of the reservation can have claimed it.
-            Outcome::Rejected(Rejection::AlreadyClaimed) if claims => writer.read_offset().saturating_sub(1),
+            Outcome::Rejected(Rejection::AlreadyClaimed) if claims => {
+                writers.end(partition).await.ok_or(Outcome::Unavailable)?.saturating_sub(1)
+            }
             // Never written, now or later: the names are free again.
             outcome if outcome.frees_names(attempt) => {
                 if let Err(error) = self.secrets.void_reservation(account_id).await {
@@ -185,7 +188,7 @@ impl Accounts {
             outcome => return Err(outcome),
         };
         let stored = self.secrets.complete_reservation(account_id).await;
-        Ok(stored.map(|()| Position { partition: writer.partition(), offset }).map_err(Problem::from))
+        Ok(stored.map(|()| Position { partition, offset }).map_err(Problem::from))
     }
 
     /// Completes or voids what crashes left, at the start and then every 30 seconds.

@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 
 use crate::service::{DEADLINE, Service, generate_key, problem, rejected};
 use crate::text;
-use crate::writer::driver::{Handle, clock_ms};
+use crate::writer::driver::clock_ms;
 use crate::writer::request::{Outcome, Request};
 
 pub const MAX_SOURCE_CHARS: usize = 100;
@@ -120,8 +120,8 @@ impl Importer {
     pub async fn progress(&self, source: &str, path: &str) -> Result<Option<u64>, Problem> {
         check_source(source)?;
         let room = self.room_id(source, &segments(path)?);
-        let writer = self.service.writers.of(Topic::Rooms, room.slot())?;
-        Ok(writer.imported(room, source.to_owned()).await)
+        let partition = self.service.writers.partition_of(Topic::Rooms, room.slot());
+        Ok(self.service.writers.imported(partition, room, source.to_owned()).await)
     }
 
     pub async fn import(&self, source: &str, request: ImportRequest) -> Result<ImportAnswer, Problem> {
@@ -133,8 +133,8 @@ impl Importer {
             return Err(rejected(Rejection::ImportOutOfOrder));
         }
         let room_id = self.ensure_room(source, &request.room).await?;
-        let writer = self.service.writers.of(Topic::Rooms, room_id.slot())?;
-        let done = writer.imported(room_id, source.to_owned()).await;
+        let partition = self.service.writers.partition_of(Topic::Rooms, room_id.slot());
+        let done = self.service.writers.imported(partition, room_id, source.to_owned()).await;
         let mut problems = Vec::new();
         let mut lines = Vec::with_capacity(request.lines.len());
         let mut already = 0;
@@ -153,7 +153,7 @@ impl Importer {
         let mut answer = ImportAnswer { room_id, imported: 0, already, problems, position: None };
         let items = self.seal_lines(source, room_id, lines).await?;
         for items in records_of(items) {
-            self.import_record(source, writer, room_id, items, &mut answer).await?;
+            self.import_record(source, partition, room_id, items, &mut answer).await?;
         }
         Ok(answer)
     }
@@ -162,7 +162,7 @@ impl Importer {
     async fn import_record(
         &self,
         source: &str,
-        writer: &Handle,
+        partition: TopicPartition,
         room_id: RoomId,
         mut items: Vec<ImportItem>,
         answer: &mut ImportAnswer,
@@ -172,22 +172,23 @@ impl Importer {
         let mut context = Context { known_messages };
         for attempt in 0..2 {
             let batch = ImportBatch { room_id, source: source.to_owned(), items: items.clone() };
-            let outcome = run(writer, Command::Import(Box::new(batch)), context.clone()).await;
+            let outcome = self.run(partition, Command::Import(Box::new(batch)), context.clone()).await;
             match outcome {
                 // The state knows the last messages, the store those of some moments ago: look again
                 // when the store has caught up, and let go of links that lead nowhere.
                 Outcome::Rejected(Rejection::ReplyNotFound) if attempt == 0 => {
-                    context.known_messages = self.service.known_messages(writer, room_id, &replies).await?;
+                    context.known_messages =
+                        self.service.known_messages(partition, room_id, &replies).await?;
                     drop_unknown_replies(&mut items, &context.known_messages, &mut answer.problems);
                 }
                 Outcome::Accepted { answer: accepted, offset } => {
                     answer.imported += u64::from(accepted.imported);
-                    answer.position = Some(Position { partition: writer.partition(), offset });
+                    answer.position = Some(Position { partition, offset });
                     return Ok(());
                 }
                 Outcome::Unchanged { offset, .. } => {
                     answer.already += items.len() as u64;
-                    answer.position = Some(Position { partition: writer.partition(), offset });
+                    answer.position = Some(Position { partition, offset });
                     return Ok(());
                 }
                 outcome => return Err(problem(&outcome, generate_key())),
@@ -269,8 +270,8 @@ impl Importer {
                 creator_id: self.account_id(source, ""),
                 source: Some(source.to_owned()),
             };
-            let writer = self.service.writers.of(Topic::Rooms, room_id.slot())?;
-            accepted(run(writer, Command::CreateRoom(create), Context::default()).await)?;
+            let partition = self.service.writers.partition_of(Topic::Rooms, room_id.slot());
+            accepted(self.run(partition, Command::CreateRoom(create), Context::default()).await)?;
             parent_id = Some(room_id);
         }
         let room_id = parent_id.ok_or_else(invalid_path)?;
@@ -288,23 +289,20 @@ impl Importer {
         }
         let ids: Vec<AccountId> = missing.keys().copied().collect();
         self.service.sealer.create_account_keys(&ids).await?;
-        let mut by_partition: HashMap<TopicPartition, (Handle, Vec<_>)> = HashMap::new();
+        let mut by_partition: HashMap<TopicPartition, Vec<_>> = HashMap::new();
         for (id, author) in missing {
             let key = self.service.sealer.account_key(id).await?;
             let shown = if author.is_empty() { source } else { author };
             let sealed = key.seal(&aad::display_name(id), shown.as_bytes());
-            let writer = self.service.writers.of(Topic::Accounts, id.slot())?;
-            by_partition
-                .entry(writer.partition())
-                .or_insert_with(|| (writer.clone(), Vec::new()))
-                .1
-                .push((id, sealed));
+            let partition = self.service.writers.partition_of(Topic::Accounts, id.slot());
+            by_partition.entry(partition).or_default().push((id, sealed));
         }
-        for (writer, accounts) in by_partition.into_values() {
+        for (partition, accounts) in by_partition {
             for accounts in accounts.chunks(MAX_RECORD_LINES) {
                 let source = source.to_owned();
                 let import = command::ImportAccounts { source, accounts: accounts.to_vec() };
-                accepted(run(&writer, Command::ImportAccounts(import), Context::default()).await)?;
+                let command = Command::ImportAccounts(import);
+                accepted(self.run(partition, command, Context::default()).await)?;
             }
         }
         let mut known = self.lock();
@@ -315,14 +313,15 @@ impl Importer {
         Ok(())
     }
 
+    async fn run(&self, partition: TopicPartition, command: Command, context: Context) -> Outcome {
+        let deadline = clock_ms() + DEADLINE.as_millis() as i64;
+        let request = Request { actor: None, key: None, command, context, deadline, traceparent: None };
+        self.service.writers.run(partition, request).await
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
         self.known.lock().expect("no holder panics")
     }
-}
-
-async fn run(writer: &Handle, command: Command, context: Context) -> Outcome {
-    let deadline = clock_ms() + DEADLINE.as_millis() as i64;
-    writer.run(Request { actor: None, key: None, command, context, deadline, traceparent: None }).await
 }
 
 fn accepted(outcome: Outcome) -> Result<(), Problem> {

@@ -10,3 +10,4 @@ pub mod service;
 pub mod sessions;
 pub mod text;
 pub mod writer;
+pub mod writers;

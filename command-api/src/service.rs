@@ -1,7 +1,6 @@
 //! From a client's command to its answer: validates, makes ids, seals, asks the partition's writer,
 //! and turns the outcome into an answer or a problem.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +8,8 @@ use async_trait::async_trait;
 use axum::http::StatusCode;
 use bytes::Bytes;
 use roomlog_domain::{Command, Context, Rejection, command};
-use roomlog_eventlog::{PartitionCounts, Topic, TopicPartition};
-use roomlog_schemas::{AccountId, IdKey, IdempotencyKey, MessageId, RoomId, Slot};
+use roomlog_eventlog::{Topic, TopicPartition};
+use roomlog_schemas::{AccountId, IdKey, IdempotencyKey, MessageId, RoomId};
 use roomlog_stores::progress::Progress;
 use roomlog_stores::sealing::aad;
 use roomlog_stores::{RoomStore, Sealer};
@@ -20,33 +19,12 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::text;
-use crate::writer::driver::{Handle, clock_ms};
+use crate::writer::driver::clock_ms;
 use crate::writer::request::{Outcome, Request};
+use crate::writers::Writers;
 
 /// By when a request has its answer.
 pub const DEADLINE: Duration = Duration::from_secs(10);
-
-/// The writers of this process, by partition.
-#[derive(Clone)]
-pub struct Writers {
-    counts: PartitionCounts,
-    handles: Arc<HashMap<TopicPartition, Handle>>,
-}
-
-impl Writers {
-    pub fn new(counts: PartitionCounts, handles: impl IntoIterator<Item = Handle>) -> Self {
-        let handles = handles.into_iter().map(|handle| (handle.partition(), handle)).collect();
-        Self { counts, handles: Arc::new(handles) }
-    }
-
-    pub fn all(&self) -> impl Iterator<Item = &Handle> {
-        self.handles.values()
-    }
-
-    pub fn of(&self, topic: Topic, slot: Slot) -> Result<&Handle, Problem> {
-        self.handles.get(&self.counts.partition_of(topic, slot)).ok_or_else(unavailable)
-    }
-}
 
 /// Runs commands about rooms; cheap to clone.
 #[derive(Clone)]
@@ -135,7 +113,7 @@ impl Service {
         fingerprint: Bytes,
         command: Command,
     ) -> Result<Answer, Problem> {
-        let writer = self.writers.of(Topic::Rooms, room.slot())?;
+        let partition = self.writers.partition_of(Topic::Rooms, room.slot());
         let mut request = Request {
             actor: Some(account),
             key: Some((key, fingerprint)),
@@ -144,32 +122,33 @@ impl Service {
             deadline: clock_ms() + DEADLINE.as_millis() as i64,
             traceparent: None,
         };
-        let mut outcome = writer.run(request.clone()).await;
+        let mut outcome = self.writers.run(partition, request.clone()).await;
         // The partition's state knows the last messages only; older ones are in the store.
         if outcome == Outcome::Rejected(Rejection::ReplyNotFound)
             && let Some(reply_to) = reply_to(&request.command)
         {
-            request.context.known_messages = self.known_messages(writer, room, &[reply_to]).await?;
+            request.context.known_messages = self.known_messages(partition, room, &[reply_to]).await?;
             if !request.context.known_messages.is_empty() {
-                outcome = writer.run(request).await;
+                outcome = self.writers.run(partition, request).await;
             }
         }
-        answer(outcome, writer.partition(), key)
+        answer(outcome, partition, key)
     }
 
-    /// Which of these messages are in the room, as of everything that the writer has read by now.
+    /// Which of these messages are in the room, as of everything in the log by now: its writer may know
+    /// no more.
     pub async fn known_messages(
         &self,
-        writer: &Handle,
+        partition: TopicPartition,
         room: RoomId,
         messages: &[MessageId],
     ) -> Result<Vec<MessageId>, Problem> {
         let deadline = Instant::now() + DEADLINE;
-        if let Some(last) = writer.read_offset().checked_sub(1) {
-            let partition = writer.partition();
-            if !self.progress.rooms_cover(&*self.rooms, partition, last, deadline).await? {
-                return Err(unavailable());
-            }
+        let end = self.writers.end(partition).await.ok_or_else(unavailable)?;
+        if let Some(last) = end.checked_sub(1)
+            && !self.progress.rooms_cover(&*self.rooms, partition, last, deadline).await?
+        {
+            return Err(unavailable());
         }
         Ok(self.rooms.known_messages(room, messages).await?)
     }
@@ -210,7 +189,9 @@ pub fn answer(outcome: Outcome, partition: TopicPartition, key: IdempotencyKey) 
 /// The problem of an outcome that is no acceptance.
 pub fn problem(outcome: &Outcome, key: IdempotencyKey) -> Problem {
     match outcome {
-        Outcome::Accepted { .. } | Outcome::Unchanged { .. } | Outcome::Unavailable => unavailable(),
+        Outcome::Accepted { .. } | Outcome::Unchanged { .. } | Outcome::Unavailable | Outcome::Moved => {
+            unavailable()
+        },
         Outcome::Rejected(rejection) => rejected(*rejection),
         Outcome::KeyReused => Problem::unprocessable(
             "key_reused",

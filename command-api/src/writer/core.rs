@@ -16,8 +16,8 @@
 //! * A rejection is released when all that it was decided on has been read back, and the log has been
 //!   read to an end asked for after the decision.
 //!
-//! This file takes the inputs; `following` reads, `claiming` owns or not, `deciding` decides, sends
-//! and releases.
+//! This file takes the inputs; `following` reads, `claiming` owns or not, `sharing` leaves the partition
+//! to others, `deciding` decides, sends and releases.
 
 mod claiming;
 mod clock;
@@ -25,6 +25,7 @@ mod deciding;
 mod ends;
 mod following;
 mod requests;
+mod sharing;
 mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -37,6 +38,7 @@ use roomlog_schemas::{CodecError, RoomId};
 use self::clock::Clock;
 use self::ends::EndQueries;
 use self::requests::{Requests, Waiting};
+pub use self::sharing::Permit;
 pub use self::snapshot::Snapshot;
 #[cfg(test)]
 use super::mutation::{Mutation, mutated};
@@ -190,6 +192,11 @@ pub struct Core {
     quiet_until: Millis,
     /// Claim even though no request waits.
     eager: bool,
+    permit: Permit,
+    /// Whether the log's end has been asked for to know when all of it has been read.
+    looked: bool,
+    /// Decides nothing more, for another is about to claim.
+    yielding: bool,
     effects: Vec<Effect>,
 }
 
@@ -249,6 +256,9 @@ impl Core {
             claim_query: None,
             quiet_until: 0,
             eager: true,
+            permit: Permit::Free,
+            looked: false,
+            yielding: false,
             effects: Vec::new(),
         }
     }
@@ -423,7 +433,9 @@ impl Core {
             return;
         }
         self.ends.read_to(self.follower.next_offset());
+        self.look_where_the_log_ends();
         self.claim_if_due();
+        self.pass_on();
         self.decide_queue();
         self.release();
         if let Some(query) = self.ends.next(self.clock.elapsed()) {

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::core::{Core, Effect, Options};
+use super::ownership::{Duty, Status, UNANSWERED_MS};
 use super::request::{Millis, Outcome, Request, RequestId};
 
 /// Deadlines and retries are looked at this often.
@@ -46,7 +47,8 @@ pub struct Handle {
     partition: TopicPartition,
     messages: mpsc::Sender<Message>,
     standing: Arc<AtomicU8>,
-    read: watch::Receiver<u64>,
+    duty: watch::Sender<Duty>,
+    status: watch::Receiver<Status>,
 }
 
 impl Handle {
@@ -81,9 +83,14 @@ impl Handle {
         }
     }
 
-    /// Everything below this offset has been read by this writer.
-    pub fn read_offset(&self) -> u64 {
-        *self.read.borrow()
+    /// What the writer knows of its place, as of its last step.
+    pub fn status(&self) -> Status {
+        *self.status.borrow()
+    }
+
+    /// Says what the writer is to do where processes share the partitions.
+    pub fn set_duty(&self, duty: Duty) {
+        self.duty.send_if_modified(|current| std::mem::replace(current, duty) != duty);
     }
 }
 
@@ -91,33 +98,39 @@ pub fn clock_ms() -> Millis {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as Millis)
 }
 
-/// Starts the writer of a partition. It runs until `shutdown`, and then until what is in flight has
+/// Starts the writer of a partition, with [`Duty::ALONE`] or, where others may own it, [`Duty::WAIT`]. It runs until `shutdown`, and then until what is in flight has
 /// an outcome or three seconds have passed.
 pub fn spawn(
     log: Arc<dyn EventLog>,
     partition: TopicPartition,
     identity: LogIdentity,
     options: Options,
+    duty: Duty,
     shutdown: CancellationToken,
 ) -> (Handle, tokio::task::JoinHandle<()>) {
     let (messages, inbox) = mpsc::channel(options.max_waiting);
-    let (read_sender, read) = watch::channel(0);
+    let (duty, told) = watch::channel(duty);
+    let (status_sender, status) = watch::channel(Status::default());
     let standing = Arc::new(AtomicU8::new(Standing::Following as u8));
-    let core = Core::new(partition, identity, options, Box::new(Uuid::new_v4));
+    let core = Core::new(partition, identity, options.clone(), Box::new(Uuid::new_v4));
     let driver = Driver {
         log,
         partition,
+        identity,
+        options,
         core,
+        told,
+        warm: false,
         inbox,
         standing: standing.clone(),
-        read: read_sender,
+        status: status_sender,
         next_request: 0,
         responders: HashMap::new(),
         pending: FuturesUnordered::new(),
         sent: VecDeque::new(),
     };
     let task = tokio::spawn(driver.run(shutdown));
-    (Handle { partition, messages, standing, read }, task)
+    (Handle { partition, messages, standing, duty, status }, task)
 }
 
 enum Completed {
@@ -135,10 +148,15 @@ struct Waiter {
 struct Driver {
     log: Arc<dyn EventLog>,
     partition: TopicPartition,
+    identity: LogIdentity,
+    options: Options,
     core: Core,
+    told: watch::Receiver<Duty>,
+    /// Whether it follows the log.
+    warm: bool,
     inbox: mpsc::Receiver<Message>,
     standing: Arc<AtomicU8>,
-    read: watch::Sender<u64>,
+    status: watch::Sender<Status>,
     next_request: RequestId,
     responders: HashMap<RequestId, Waiter>,
     pending: FuturesUnordered<BoxFuture<'static, Completed>>,
@@ -152,7 +170,12 @@ impl Driver {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut draining: Option<tokio::time::Instant> = None;
+        let mut alone = false;
+        self.obey();
         loop {
+            if !self.warm {
+                reader = None;
+            }
             if let Some(until) = draining
                 && (self.core.waiting() == 0 || tokio::time::Instant::now() >= until)
             {
@@ -162,10 +185,13 @@ impl Driver {
             let next = next_records(&self.log, self.partition, &mut reader, from);
             tokio::select! {
                 biased;
-                records = next => match records {
+                told = self.told.changed(), if !alone => match told {
+                    Ok(()) => self.obey(),
+                    Err(_) => alone = true,
+                },
+                records = next, if self.warm => match records {
                     Ok(records) => {
                         self.core.records(clock_ms(), &records);
-                        self.read.send_replace(self.core.follower().next_offset());
                         self.measure_read_back();
                     }
                     Err(error) => {
@@ -191,6 +217,23 @@ impl Driver {
             }
             self.act();
         }
+    }
+
+    /// Takes over what it has been told.
+    fn obey(&mut self) {
+        let duty = *self.told.borrow_and_update();
+        let now = clock_ms();
+        if self.warm && !duty.warm && self.core.waiting() == 0 && self.core.in_flight() == 0 {
+            // The state is given up; whoever needs it again reads the log.
+            self.core =
+                Core::new(self.partition, self.identity, self.options.clone(), Box::new(Uuid::new_v4));
+            self.pending.clear();
+            self.sent.clear();
+            self.warm = false;
+        }
+        self.warm |= duty.warm;
+        self.core.set_permit(now, duty.permit);
+        self.core.set_yielding(now, duty.yielding);
     }
 
     /// Goes on keeping deadlines while the log rests.
@@ -270,6 +313,16 @@ impl Driver {
                 }
             }
         }
+        let status = Status {
+            owns: self.core.is_owner(),
+            holds_claim: self.core.holds_claim() && !self.core.is_stopped(),
+            epoch: self.core.follower().chain().epoch(),
+            caught_up: self.warm && self.core.is_caught_up(),
+            stopped: self.core.is_stopped(),
+            in_flight: self.core.in_flight() > 0,
+            unanswered: self.core.unanswered_for() >= UNANSWERED_MS,
+        };
+        self.status.send_if_modified(|current| std::mem::replace(current, status) != status);
         let standing = match (self.core.is_stopped(), self.core.is_owner()) {
             (true, _) => Standing::Stopped,
             (false, true) => Standing::Owning,

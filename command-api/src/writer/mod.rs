@@ -6,7 +6,9 @@
 pub mod core;
 pub mod driver;
 mod encode;
+pub mod ownership;
 pub mod request;
+pub mod share;
 pub mod window;
 
 #[cfg(test)]

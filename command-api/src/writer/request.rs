@@ -44,6 +44,9 @@ pub enum Outcome {
     Unavailable,
     /// As many requests as may wait are waiting; nothing was written.
     Overloaded,
+    /// Another process owns the partition, or soon will: to be asked there. This attempt wrote nothing
+    /// that counts. Never an answer to a client.
+    Moved,
     /// Written, but whether it counts was not known in time.
     Unknown,
 }
@@ -59,6 +62,7 @@ impl Outcome {
             Outcome::TooLarge => "too_large",
             Outcome::Unavailable => "unavailable",
             Outcome::Overloaded => "overloaded",
+            Outcome::Moved => "moved",
             Outcome::Unknown => "unknown",
         }
     }

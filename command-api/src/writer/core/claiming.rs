@@ -17,7 +17,7 @@ use crate::writer::request::Millis;
 impl Core {
     pub(super) fn claim_if_due(&mut self) {
         let elapsed = self.clock.elapsed();
-        let wants = self.eager || self.requests.first_queued().is_some() || !self.in_flight.is_empty();
+        let wants = self.may_claim();
         if !matches!(self.mode, Mode::Following) || !wants || elapsed < self.quiet_until {
             self.claim_query = None;
             return;
@@ -55,6 +55,7 @@ impl Core {
         self.requeue_in_flight();
         self.requeue_releases();
         self.mode = Mode::Following;
+        self.yielding = false;
         // Claims of the past are those of owners that this one was started to replace, and the one
         // that gave the log its identity has no owner behind it.
         let replaced = own.is_none() && !self.ends.caught_up();

@@ -17,6 +17,7 @@ use crate::writer::window::{Lookup, ScopedKey};
 impl Core {
     pub(super) fn decide_queue(&mut self) {
         while self.is_owner()
+            && !self.yielding
             && self.in_flight.len() < self.options.max_in_flight
             && let Some(id) = self.requests.first_queued()
         {

@@ -10,6 +10,8 @@ use crate::writer::request::Millis;
 pub struct EndQueries {
     issued: u64,
     under_way: bool,
+    /// When the query under way was sent.
+    sent_at: Millis,
     wanted: bool,
     /// Query and end, of answers to which the log has not been read; both rise.
     answered: VecDeque<(u64, u64)>,
@@ -44,6 +46,7 @@ impl EndQueries {
             return None;
         }
         (self.wanted, self.under_way, self.failed_at) = (false, true, None);
+        self.sent_at = elapsed;
         self.issued += 1;
         Some(self.issued)
     }
@@ -81,6 +84,11 @@ impl EndQueries {
             self.reached = query;
             self.answered.pop_front();
         }
+    }
+
+    /// Since when a query has had no answer.
+    pub fn unanswered_since(&self) -> Option<Millis> {
+        self.under_way.then_some(self.sent_at)
     }
 
     /// There is an end that reading does not come nearer to: nothing is delivered, or the log ends

@@ -185,7 +185,9 @@ impl Clients {
             _ if intent.fresh => true,
             // Without a key there is no second attempt: it would be a second command.
             _ if intent.key.is_none() => false,
-            None | Some(Outcome::Unknown | Outcome::Unavailable | Outcome::Overloaded) => rng.chance(850),
+            None | Some(Outcome::Unknown | Outcome::Unavailable | Outcome::Overloaded | Outcome::Moved) => {
+                rng.chance(850)
+            }
             Some(Outcome::KeyExpired | Outcome::TooLarge) => false,
             Some(_) => rng.chance(profile.repeated),
         };
