@@ -12,6 +12,10 @@ pub enum StoreError {
     /// Somebody else moved the projection's cursor: this projector is not alone and must stop.
     #[error("the cursor of {projection} in {partition} is at {found}, not at {expected}")]
     CursorMoved { projection: &'static str, partition: String, expected: u64, found: u64 },
+    /// The store does not accept what it is asked for, such as credentials, rights or settings that
+    /// are wrong; trying again does not help.
+    #[error("the {store} store refuses: {what}")]
+    Refused { store: &'static str, what: String },
     /// What is stored cannot be understood; trying again does not help.
     #[error("the {store} store holds something damaged: {what}")]
     Damaged { store: &'static str, what: String },

@@ -1,4 +1,4 @@
-//! The stores' ports, their SQLite implementations, and sealing.
+//! The stores' ports, their implementations on SQLite and on CQL, and sealing.
 //!
 //! * [`RoomStore`]: history, for resume and pages (projection `room_events`).
 //! * [`DirectoryStore`]: rooms, memberships and accounts, for lists (projection `directory`).
@@ -7,6 +7,7 @@
 //! Every implementation of a port passes that port's suite in `conformance`.
 //! Errors: everything here returns [`StoreError`].
 
+pub mod cql;
 pub mod directory;
 pub mod error;
 pub mod progress;

@@ -83,14 +83,30 @@ pub enum Page {
     After(Seq),
 }
 
-/// Reads see every batch whose `apply` has returned.
+/// Reads see every batch whose `apply` has returned, and everything that the cursor covers.
+///
+/// Before `apply` has returned they may see part of the batch. Of each room, at any moment:
+///
+/// * the timeline ([`seq_range`](Self::seq_range), [`events`](Self::events)) has no hole that the log
+///   does not have, and never gets shorter;
+/// * what its events brought (messages, memberships, history rules) is there no later than they are,
+///   and may be there earlier: so who reads the end of a timeline first and then, up to there, the
+///   rest, reads nothing that lacks something.
+///
+/// One room may be ahead of another one. A store with transactions shows batches whole.
 #[async_trait]
 pub trait RoomStore: Send + Sync + 'static {
     /// Where the projection stands in a partition; `None` before its first batch.
     async fn cursor(&self, partition: TopicPartition) -> Result<Option<Cursor>, StoreError>;
 
-    /// Stores rows and cursor; durable and complete, or without effect on readers. Fails with
-    /// `CursorMoved` if the stored cursor is not at `expected_offset`.
+    /// Stores rows and cursor, for good when it returns. Fails with `CursorMoved` if the stored cursor
+    /// is not at `expected_offset`, and then without effect. After another error, or if it was cut
+    /// short, it may be called again, with the same records in a batch of any size.
+    ///
+    /// Of two processes that apply the same records at the same time both may succeed where the store
+    /// has no transactions: the rows are the same, the cursor never goes back, and the one that is
+    /// behind fails at its next batch. `CursorMoved` also tells a projector that the store was
+    /// replaced ([`promote`](Self::promote)) and that it has to begin again at the stored cursor.
     async fn apply(&self, batch: RoomBatch) -> Result<(), StoreError>;
 
     /// Events with seq ≥ `from` in rising seq, at most `limit`.
@@ -130,6 +146,6 @@ pub trait RoomStore: Send + Sync + 'static {
     async fn beside(&self) -> Result<Arc<dyn RoomStore>, StoreError>;
 
     /// Replaces this store's content by that of the store made by [`beside`](Self::beside), at once
-    /// and for good.
+    /// and for good. Other processes read the new content within a second.
     async fn promote(&self) -> Result<(), StoreError>;
 }

@@ -3,6 +3,8 @@
 // Clippy knows the tests themselves, not what they share; each test binary uses some of it.
 #![allow(clippy::unwrap_used, dead_code)]
 
+mod cql;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -10,6 +12,8 @@ use roomlog_stores::conformance::Backend;
 use roomlog_stores::sqlite::{SqliteDirectoryStore, SqliteRoomStore, SqliteSecretsStore};
 use roomlog_stores::{DirectoryStore, RoomStore, SecretsStore};
 use tempfile::TempDir;
+
+pub use cql::Cql;
 
 /// A folder of its own.
 pub struct Sqlite(pub TempDir);

@@ -1,0 +1,359 @@
+//! The room store's suite on CQL, and what is CQL's own. Skipped without `ROOMLOG_TEST_CQL`.
+
+// Clippy knows the tests themselves, not what they share.
+#![allow(clippy::unwrap_used)]
+
+mod backends;
+mod cql_story;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backends::{Cql, Sqlite};
+use bytes::Bytes;
+use cql_story::{P0, ROOMS, Story, assert_same, batch, cursor, cut_short, event, message};
+use roomlog_schemas::RoomId;
+use roomlog_stores::cql::{CqlConfig, CqlRoomStore};
+use roomlog_stores::rooms::{Page, RoomBatch};
+use roomlog_stores::sqlite::SqliteRoomStore;
+use roomlog_stores::{RoomStore, StoreError, room_store_conformance};
+use tokio::time::Instant;
+
+room_store_conformance!(conformance, Cql::new());
+
+/// Far longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const A: RoomId = ROOMS[0];
+
+fn seqs<T>(rows: &[T], seq: impl Fn(&T) -> u64) -> Vec<u64> {
+    rows.iter().map(seq).collect()
+}
+
+async fn event_seqs(store: &dyn RoomStore, from: u64, limit: usize) -> Vec<u64> {
+    seqs(&store.events(A, from, limit).await.unwrap(), |event| event.seq)
+}
+
+async fn message_seqs(store: &dyn RoomStore, page: Page, limit: usize) -> Vec<u64> {
+    seqs(&store.messages(A, page, limit).await.unwrap(), |message| message.seq)
+}
+
+#[tokio::test]
+async fn pages_cross_the_borders_of_buckets() {
+    let Some(mut backend) = Cql::new() else { return };
+    backend.config.bucket = 4;
+    let store = backend.store().await;
+    for seq in 1..=18 {
+        store.apply(RoomBatch { events: vec![event(A, seq, seq)], ..batch(seq - 1, seq) }).await.unwrap();
+    }
+    for from in 0..=20 {
+        for limit in [0, 1, 3, 4, 5, 9, 100] {
+            let expected: Vec<u64> = (from.max(1)..=18).take(limit).collect();
+            assert_eq!(event_seqs(&store, from, limit).await, expected, "from {from}, {limit} of them");
+        }
+    }
+    assert_eq!(store.seq_range(A).await.unwrap(), Some((1, 18)));
+
+    // Buckets without messages between those that have some.
+    let sparse = [3, 4, 5, 40, 43, 44, 300, 301];
+    let messages = sparse.iter().map(|&seq| message(A, seq, "text")).collect();
+    store.apply(RoomBatch { messages, ..batch(18, 19) }).await.unwrap();
+    for edge in [0, 1, 3, 4, 5, 6, 39, 40, 41, 44, 45, 250, 300, 301, 302, 1_000, u64::MAX] {
+        for limit in [1, 2, 3, 5, 100] {
+            let older: Vec<u64> = sparse.into_iter().filter(|&seq| seq < edge).collect();
+            let older = &older[older.len().saturating_sub(limit)..];
+            assert_eq!(message_seqs(&store, Page::Before(edge), limit).await, older, "{limit} before {edge}");
+            let newer: Vec<u64> = sparse.into_iter().filter(|&seq| seq > edge).take(limit).collect();
+            assert_eq!(message_seqs(&store, Page::After(edge), limit).await, newer, "{limit} after {edge}");
+        }
+    }
+    assert_eq!(message_seqs(&store, Page::Latest, 4).await, [43, 44, 300, 301]);
+}
+
+#[tokio::test]
+async fn a_bucket_size_that_changes_takes_effect_at_the_next_rebuild() {
+    let Some(mut backend) = Cql::new() else { return };
+    backend.config.bucket = 4;
+    let store = backend.store().await;
+    let events = |to| (1..=to).map(|seq| event(A, seq, seq)).collect();
+    store.apply(RoomBatch { events: events(9), ..batch(0, 1) }).await.unwrap();
+    backend.config.bucket = 5;
+    let store = backend.store().await;
+    assert_eq!(event_seqs(&store, 3, 4).await, [3, 4, 5, 6]);
+    let new = store.beside().await.unwrap();
+    new.apply(RoomBatch { events: events(12), ..batch(0, 1) }).await.unwrap();
+    store.promote().await.unwrap();
+    assert_eq!(event_seqs(&backend.store().await, 3, 100).await, Vec::from_iter(3..=12));
+}
+
+#[tokio::test]
+async fn a_replay_in_batches_of_any_size_gives_the_same_rows() {
+    let Some(backend) = Cql::new() else { return };
+    let (model, story) = (Sqlite::new(), Story::new(60));
+    let model = SqliteRoomStore::open(model.0.path()).await.unwrap();
+    story.apply(&model, &[60]).await;
+    let store = backend.store().await;
+    for sizes in [&[60][..], &[1], &[7, 2, 11]] {
+        let beside = store.beside().await.unwrap();
+        story.apply(&*beside, sizes).await;
+        assert_same(&*beside, &model).await;
+        store.promote().await.unwrap();
+    }
+    assert_same(&store, &model).await;
+}
+
+#[tokio::test]
+async fn a_batch_cut_short_anywhere_leaves_no_hole_and_is_made_up_for() {
+    let Some(backend) = Cql::new() else { return };
+    let (model, story) = (Sqlite::new(), Story::new(60));
+    let model = SqliteRoomStore::open(model.0.path()).await.unwrap();
+    let store = backend.store().await;
+    let mut polls = 1;
+    let mut at = 0;
+    while at < 60 {
+        let end = (at + 25).min(60);
+        // The store is dropped with the attempt, as with a process that was killed.
+        let attempt = CqlRoomStore::open(backend.config.clone()).await.unwrap();
+        let is_done = cut_short(attempt.apply(story.batch(at, end)), polls).await;
+        story.assert_whole(&store).await;
+        // The next one goes by other batches.
+        let stored = store.cursor(P0).await.unwrap().map_or(0, |cursor| cursor.next_offset);
+        assert!(stored == at || stored == end, "{stored} is neither {at} nor {end}");
+        assert!(!is_done || stored == end);
+        at = match stored == at && polls % 3 == 0 {
+            true => {
+                store.apply(story.batch(at, at + 1)).await.unwrap();
+                at + 1
+            }
+            false => stored,
+        };
+        polls += 1;
+    }
+    story.apply(&model, &[60]).await;
+    assert_same(&store, &model).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_stores_that_race_give_the_same_rows_and_the_cursor_never_goes_back() {
+    let Some(backend) = Cql::new() else { return };
+    let (model, story) = (Sqlite::new(), Arc::new(Story::new(120)));
+    let model = SqliteRoomStore::open(model.0.path()).await.unwrap();
+    story.apply(&model, &[120]).await;
+    let racers = [3, 5].map(|size| {
+        let (config, story) = (backend.config.clone(), story.clone());
+        tokio::spawn(async move {
+            let store = CqlRoomStore::open(config).await.unwrap();
+            let mut at = 0;
+            let mut moved = 0;
+            while at < 120 {
+                let end = (at + size).min(120);
+                at = match store.apply(story.batch(at, end)).await {
+                    Ok(()) => end,
+                    Err(StoreError::CursorMoved { expected, found, .. }) => {
+                        assert_eq!(expected, at);
+                        assert_ne!(found, at);
+                        moved += 1;
+                        found
+                    }
+                    Err(error) => panic!("{error}"),
+                };
+            }
+            moved
+        })
+    });
+    let watcher = backend.store().await;
+    let mut last = 0;
+    let deadline = Instant::now() + PATIENCE;
+    while last < 120 {
+        assert!(Instant::now() < deadline, "the cursor stays at {last}");
+        let cursor = watcher.cursor(P0).await.unwrap().map_or(0, |cursor| cursor.next_offset);
+        assert!(cursor >= last, "from {last} back to {cursor}");
+        last = cursor;
+        story.assert_whole(&watcher).await;
+    }
+    let mut moved = 0;
+    for racer in racers {
+        moved += racer.await.unwrap();
+    }
+    assert!(moved > 0, "they were in each other's way");
+    assert_same(&watcher, &model).await;
+}
+
+#[tokio::test]
+async fn a_promotion_is_noticed_by_other_stores() {
+    let Some(backend) = Cql::new() else { return };
+    let (store, other) = (backend.store().await, backend.store().await);
+    let event = |seq| vec![event(A, seq, seq)];
+    store.apply(RoomBatch { events: event(1), ..batch(0, 1) }).await.unwrap();
+    assert_eq!(other.seq_range(A).await.unwrap(), Some((1, 1)));
+    let beside = store.beside().await.unwrap();
+    beside.apply(RoomBatch { events: event(2), ..batch(0, 7) }).await.unwrap();
+    assert_eq!(other.seq_range(A).await.unwrap(), Some((1, 1)));
+    store.promote().await.unwrap();
+
+    // The other one has not heard of it, and its batch fits what it knows.
+    match other.apply(RoomBatch { events: event(2), ..batch(1, 2) }).await {
+        Err(StoreError::CursorMoved { expected: 1, found: 7, .. }) => {}
+        result => panic!("{result:?}"),
+    }
+    other.apply(RoomBatch { events: event(3), ..batch(7, 8) }).await.unwrap();
+    assert_eq!(store.seq_range(A).await.unwrap(), Some((2, 3)));
+
+    // A reader that never writes.
+    let (reader, beside) = (backend.store().await, store.beside().await.unwrap());
+    beside.apply(batch(0, 9)).await.unwrap();
+    store.promote().await.unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while reader.cursor(P0).await.unwrap() != Some(cursor(9)) {
+        assert!(Instant::now() < deadline, "still on the old generation");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn of_two_builds_at_once_the_later_one_counts() {
+    let Some(backend) = Cql::new() else { return };
+    let (store, other) = (backend.store().await, backend.store().await);
+    let earlier = store.beside().await.unwrap();
+    earlier.apply(batch(0, 3)).await.unwrap();
+    let later = other.beside().await.unwrap();
+    assert!(matches!(earlier.apply(batch(3, 4)).await, Err(StoreError::Damaged { .. })));
+    assert!(matches!(store.promote().await, Err(StoreError::Damaged { .. })));
+    later.apply(batch(0, 5)).await.unwrap();
+    other.promote().await.unwrap();
+    assert_eq!(backend.store().await.cursor(P0).await.unwrap(), Some(cursor(5)));
+    // What was replaced takes no more.
+    assert!(matches!(store.promote().await, Err(StoreError::Damaged { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replaced_tables_go_and_readers_go_on() {
+    let Some(mut backend) = Cql::new() else { return };
+    backend.config.retire_after = Duration::ZERO;
+    let store = backend.store().await;
+    let events = || (1..=5).map(|seq| event(A, seq, seq)).collect();
+    store.apply(RoomBatch { events: events(), ..batch(0, 5) }).await.unwrap();
+    let done = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let reader = backend.store().await;
+    let reading = tokio::spawn({
+        let done = done.clone();
+        async move {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                assert_eq!(event_seqs(&reader, 1, 9).await, [1, 2, 3, 4, 5]);
+            }
+        }
+    });
+    for _ in 0..2 {
+        let beside = store.beside().await.unwrap();
+        beside.apply(RoomBatch { events: events(), ..batch(0, 5) }).await.unwrap();
+        store.promote().await.unwrap();
+        // Whoever opens the store cleans up.
+        backend.store().await;
+    }
+    done.store(true, std::sync::atomic::Ordering::Relaxed);
+    reading.await.unwrap();
+
+    let cql = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?";
+    let session = backend.session().await;
+    let result = session.query_unpaged(cql, (&backend.config.keyspace,)).await.unwrap();
+    let tables = result.into_rows_result().unwrap();
+    let tables: Vec<String> = tables.rows::<(String,)>().unwrap().map(|row| row.unwrap().0).collect();
+    let of_generation = |number: &str| tables.iter().filter(|table| table.ends_with(number)).count();
+    assert_eq!((of_generation("_g1"), of_generation("_g2")), (0, 0), "{tables:?}");
+    assert!(of_generation("_g3") > 0, "{tables:?}");
+}
+
+#[tokio::test]
+async fn a_large_batch_is_one_batch() {
+    let Some(backend) = Cql::new() else { return };
+    let store = backend.store().await;
+    let mut large = batch(0, 4_000);
+    for offset in 0..3_000 {
+        let room = ROOMS[offset as usize % ROOMS.len()];
+        let mut row = event(room, offset / ROOMS.len() as u64 + 1, offset);
+        row.event = Bytes::from(vec![offset as u8; 1_000]);
+        large.events.push(row);
+    }
+    for seq in 1..=40 {
+        large.messages.push(message(A, seq, &"x".repeat(64 * 1024)));
+    }
+    store.apply(large.clone()).await.unwrap();
+    for room in ROOMS {
+        let mut expected = large.events.clone();
+        expected.retain(|event| event.room_id == room);
+        assert!(store.events(room, 0, 10_000).await.unwrap() == expected, "events of {room}");
+    }
+    assert!(store.messages(A, Page::Latest, 100).await.unwrap() == large.messages);
+    let ids: Vec<_> = large.messages.iter().map(|message| message.message_id).collect();
+    assert_eq!(store.known_messages(A, &ids).await.unwrap(), ids);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_processes_make_the_keyspace_at_once() {
+    let Some(backend) = Cql::new() else { return };
+    let opening =
+        std::array::from_fn::<_, 4, _>(|_| tokio::spawn(CqlRoomStore::open(backend.config.clone())));
+    let mut stores = Vec::new();
+    for store in opening {
+        stores.push(store.await.unwrap().unwrap());
+    }
+    stores[0].apply(batch(0, 3)).await.unwrap();
+    for store in stores {
+        assert_eq!(store.cursor(P0).await.unwrap(), Some(cursor(3)));
+    }
+}
+
+#[tokio::test]
+async fn a_keyspace_of_a_newer_build_is_refused() {
+    let Some(backend) = Cql::new() else { return };
+    backend.store().await;
+    let keyspace = &backend.config.keyspace;
+    let cql = format!("INSERT INTO {keyspace}.migrations (store, version) VALUES ('room', 9)");
+    backend.session().await.query_unpaged(cql, ()).await.unwrap();
+    let error = CqlRoomStore::open(backend.config.clone()).await.err();
+    assert!(matches!(error, Some(StoreError::NewerVersion { found: 9, known: 1, .. })), "{error:?}");
+}
+
+fn assert_refused(opened: Result<CqlRoomStore, StoreError>) {
+    let error = opened.err();
+    assert!(matches!(error, Some(StoreError::Refused { .. })), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_take_the_replication_refuses() {
+    for replication in ["{'class':'NoSuchStrategy'}", "{'class':'SimpleStrategy','replication_factor':'x'}"] {
+        let Some(mut backend) = Cql::new() else { return };
+        backend.config.replication = replication.into();
+        assert_refused(CqlRoomStore::open(backend.config.clone()).await);
+    }
+}
+
+/// Needs no server: it is refused before one is asked.
+#[tokio::test]
+async fn settings_that_cannot_work_are_refused() {
+    let config = CqlConfig::new(vec!["127.0.0.1:1".into()], "roomlog");
+    let (some, none) = (|text: &str| Some(text.to_owned()), Vec::new());
+    for wrong in [
+        CqlConfig { nodes: none, ..config.clone() },
+        CqlConfig { keyspace: "Rooms; DROP".into(), ..config.clone() },
+        CqlConfig { keyspace: "x".repeat(49), ..config.clone() },
+        CqlConfig { replication: "three".into(), ..config.clone() },
+        CqlConfig { replication: "0".into(), ..config.clone() },
+        CqlConfig { user: some("roomlog"), ..config.clone() },
+        CqlConfig { tls_cert: Some("cert.pem".into()), ..config.clone() },
+        CqlConfig { tls_ca: Some("no/such/file.pem".into()), ..config.clone() },
+        CqlConfig { bucket: 0, ..config.clone() },
+        CqlConfig { max_in_flight: 0, ..config.clone() },
+    ] {
+        assert_refused(CqlRoomStore::open(wrong).await);
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_that_cannot_be_reached_is_unavailable() {
+    // Nobody listens there: the listener is gone when this is asked for.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let config = CqlConfig::new(vec![format!("127.0.0.1:{port}")], "roomlog");
+    let error = CqlRoomStore::open(config).await.err();
+    assert!(matches!(error, Some(StoreError::Unavailable { .. })), "{error:?}");
+}
