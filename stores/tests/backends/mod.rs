@@ -3,6 +3,8 @@
 // Clippy knows the tests themselves, not what they share; each test binary uses some of it.
 #![allow(clippy::unwrap_used, dead_code)]
 
+pub mod postgres;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
