@@ -1,6 +1,9 @@
 //! Port of the directory: rooms, memberships and accounts with their names in plain text, for
 //! lists and look-ups. Cleaned when an account is erased.
 
+pub(crate) mod names;
+pub(crate) mod net;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

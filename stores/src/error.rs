@@ -9,14 +9,18 @@ pub enum StoreError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The store does not let this process in as it is configured (password, rights, name of the
+    /// database, certificate); trying again helps only once somebody has changed that.
+    #[error("the {store} store refuses this process")]
+    Refused {
+        store: &'static str,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Somebody else moved the projection's cursor: this projector is not alone and must stop.
     #[error("the cursor of {projection} in {partition} is at {found}, not at {expected}")]
     CursorMoved { projection: &'static str, partition: String, expected: u64, found: u64 },
-    /// The store does not accept what it is asked for, such as credentials, rights or settings that
-    /// are wrong; trying again does not help.
-    #[error("the {store} store refuses: {what}")]
-    Refused { store: &'static str, what: String },
-    /// What is stored cannot be understood; trying again does not help.
+    /// What is stored cannot be understood, or its tables are not those of this build; trying again does not help.
     #[error("the {store} store holds something damaged: {what}")]
     Damaged { store: &'static str, what: String },
     /// The store was written by a newer build.

@@ -1,15 +1,18 @@
-//! The stores' ports, their implementations on SQLite and on CQL, and sealing.
+//! The stores' ports, their implementations, and sealing.
 //!
 //! * [`RoomStore`]: history, for resume and pages (projection `room_events`).
 //! * [`DirectoryStore`]: rooms, memberships and accounts, for lists (projection `directory`).
 //! * [`SecretsStore`]: what must never be in the log: password hashes, keys, refresh tokens.
 //!
+//! [`sqlite`] has all of them for one process; [`postgres`] has the directory and the secrets for many.
 //! Every implementation of a port passes that port's suite in `conformance`.
 //! Errors: everything here returns [`StoreError`].
 
+mod columns;
 pub mod cql;
 pub mod directory;
 pub mod error;
+pub mod postgres;
 pub mod progress;
 pub mod rooms;
 pub mod sealing;

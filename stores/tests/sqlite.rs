@@ -15,7 +15,7 @@ use roomlog_schemas::{AccountId, RoomId, SessionId};
 use roomlog_stores::conformance::Backend;
 use roomlog_stores::secrets::{Rotation, Session};
 use roomlog_stores::sqlite::{SqliteDirectoryStore, SqliteRoomStore, SqliteSecretsStore};
-use roomlog_stores::{MasterKey, RoomStore, Sealer, SecretsStore, StoreError};
+use roomlog_stores::{DirectoryStore, MasterKey, RoomStore, Sealer, SecretsStore, StoreError};
 use rusqlite::Connection;
 use sqlx::Connection as _;
 
@@ -158,6 +158,23 @@ async fn a_file_that_is_no_database_is_damaged() {
         SqliteDirectoryStore::open(folder).await.err(),
         SqliteSecretsStore::open(folder).await.err(),
     ];
+    for error in refused {
+        assert!(matches!(error, Some(StoreError::Damaged { .. })), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn tables_that_are_not_there_are_damage() {
+    let backend = Sqlite::new();
+    let folder = backend.0.path();
+    let rooms: Arc<dyn RoomStore> = backend.open().await;
+    let directory: Arc<dyn DirectoryStore> = backend.open().await;
+    for (projection, table) in [("room_events", "room_events"), ("directory", "rooms")] {
+        let database = Connection::open(database(folder, projection)).unwrap();
+        database.execute(&format!("DROP TABLE {table}"), []).unwrap();
+    }
+    let refused =
+        [rooms.seq_range(RoomId::from_u128(1)).await.err(), directory.room(RoomId::from_u128(1)).await.err()];
     for error in refused {
         assert!(matches!(error, Some(StoreError::Damaged { .. })), "{error:?}");
     }

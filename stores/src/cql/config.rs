@@ -154,7 +154,7 @@ impl CqlConfig {
         let Some(ca) = &self.tls_ca else { return Ok(None) };
         let unreadable = |path: &PathBuf, error: &dyn std::fmt::Display| StoreError::Refused {
             store: super::STORE,
-            what: format!("{} cannot be used for TLS: {error}", path.display()),
+            source: format!("{} cannot be used for TLS: {error}", path.display()).into(),
         };
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_file_iter(ca).map_err(|error| unreadable(ca, &error))? {

@@ -9,7 +9,7 @@ use super::STORE;
 use crate::StoreError;
 
 pub(super) fn refused<T>(what: impl Into<String>) -> Result<T, StoreError> {
-    Err(StoreError::Refused { store: STORE, what: what.into() })
+    Err(StoreError::Refused { store: STORE, source: what.into().into() })
 }
 
 pub(super) fn damaged(what: impl Into<String>) -> StoreError {
@@ -23,10 +23,10 @@ pub(super) fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + S
 pub(super) fn session_failed(error: NewSessionError) -> StoreError {
     match &error {
         NewSessionError::MetadataError(MetadataError::ConnectionPoolError(pool)) if is_refusal(pool) => {
-            StoreError::Refused { store: STORE, what: error.to_string() }
+            StoreError::Refused { store: STORE, source: error.to_string().into() }
         }
         NewSessionError::EmptyKnownNodesList | NewSessionError::IllegalConfig(_) => {
-            StoreError::Refused { store: STORE, what: error.to_string() }
+            StoreError::Refused { store: STORE, source: error.to_string().into() }
         }
         // A name that cannot be resolved now, too: name servers come and go.
         _ => unavailable(error),
@@ -44,7 +44,11 @@ pub(super) fn failed(error: ExecutionError) -> StoreError {
         ExecutionError::BadQuery(_) => true,
         _ => false,
     };
-    if lasting { StoreError::Refused { store: STORE, what: error.to_string() } } else { unavailable(error) }
+    if lasting {
+        StoreError::Refused { store: STORE, source: error.to_string().into() }
+    } else {
+        unavailable(error)
+    }
 }
 
 pub(super) fn prepare_failed(error: PrepareError) -> StoreError {

@@ -17,34 +17,13 @@ pub use directory::SqliteDirectoryStore;
 pub use rooms::SqliteRoomStore;
 pub use secrets::SqliteSecretsStore;
 
-use roomlog_eventlog::Cursor;
+use crate::columns::{StoredCursor, to_i64};
 
-use crate::StoreError;
+/// Primary result codes that trying again does not change: an error in a statement, such as a table
+/// that is not there; a damaged file; a constraint; a value of another type; no database.
+const FATAL: [i32; 5] = [1, 11, 19, 20, 26];
 
-/// SQLite's numbers are signed; what is beyond them is beyond every row.
-fn to_i64(n: u64) -> i64 {
-    i64::try_from(n).unwrap_or(i64::MAX)
-}
-
-/// A cursor as two columns and the rows beside them: without the schemas announced so far, which
-/// are most of its bytes and hardly ever new.
-struct StoredCursor {
-    next_offset: i64,
-    json: String,
-    announced: Vec<String>,
-}
-
-impl StoredCursor {
-    fn of(store: &'static str, mut cursor: Cursor) -> Result<Self, StoreError> {
-        let announced = std::mem::take(&mut cursor.announced);
-        let json = serde_json::to_string(&cursor)
-            .map_err(|error| StoreError::Damaged { store, what: error.to_string() })?;
-        Ok(Self { next_offset: to_i64(cursor.next_offset), json, announced })
-    }
-
-    fn cursor(store: &'static str, json: &str, announced: Vec<String>) -> Result<Cursor, StoreError> {
-        let cursor: Cursor = serde_json::from_str(json)
-            .map_err(|error| StoreError::Damaged { store, what: format!("a cursor: {error}") })?;
-        Ok(Cursor { announced, ..cursor })
-    }
+/// An extended code has the primary one in its low byte.
+fn is_fatal(code: i32) -> bool {
+    FATAL.contains(&(code & 0xff))
 }

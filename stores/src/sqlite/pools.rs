@@ -10,6 +10,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{Sqlite, Transaction};
 
+use super::is_fatal;
 use crate::StoreError;
 
 /// As many queries run at the same time; more wait.
@@ -18,10 +19,6 @@ const READERS: u32 = 4;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Another process at the file, such as a back-up, may hold it for so long.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Primary result codes of SQLite that trying again does not change.
-const SQLITE_CORRUPT: i32 = 11;
-const SQLITE_NOTADB: i32 = 26;
 
 #[derive(Clone)]
 pub(super) struct Pools {
@@ -105,9 +102,8 @@ fn is_damage(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_) => true,
         sqlx::Error::Database(error) => {
-            // An extended code; its low byte is the primary one.
             let code = error.code().and_then(|code| code.parse::<i32>().ok());
-            code.is_some_and(|code| matches!(code & 0xff, SQLITE_CORRUPT | SQLITE_NOTADB))
+            code.is_some_and(is_fatal)
         }
         _ => false,
     }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, dead_code)]
 
 mod cql;
+pub mod postgres;
 
 use std::sync::Arc;
 

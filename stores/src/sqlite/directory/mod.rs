@@ -1,6 +1,5 @@
-//! The directory on SQLite. The queries are PostgreSQL's too, but for types that it wants named.
+//! The directory on SQLite.
 
-mod net;
 mod read;
 mod write;
 
@@ -17,6 +16,7 @@ use super::StoredCursor;
 use super::pools::{self, Pools};
 use super::projected::{DatabaseFile, Projected};
 use crate::StoreError;
+use crate::directory::net::NetChanges;
 use crate::directory::{AccountRow, DirectoryBatch, DirectoryStore, MemberRow, PROJECTION, RoomRow, VERSION};
 
 const STORE: &str = "directory";
@@ -48,7 +48,7 @@ impl DirectoryStore for SqliteDirectoryStore {
     async fn apply(&self, batch: DirectoryBatch) -> Result<(), StoreError> {
         let (partition, expected) = (batch.cursor.partition, batch.expected_offset);
         let cursor = StoredCursor::of(STORE, batch.cursor)?;
-        let changes = net::NetChanges::of(batch.changes);
+        let changes = NetChanges::of(batch.changes);
         let database = self.files.current().await;
         let mut transaction = database.0.begin().await.map_err(failed)?;
         let moved = write::move_cursor(&mut transaction, partition, expected, &cursor).await;

@@ -1,11 +1,12 @@
 //! Reading rows.
 
 use roomlog_eventlog::TopicPartition;
-use roomlog_schemas::{Access, AccountId, History, RoomId, RoomKind};
+use roomlog_schemas::{AccountId, RoomId};
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 use sqlx::{Result, Row};
 use uuid::Uuid;
 
+use crate::directory::names;
 use crate::directory::{AccountRow, MemberRow, RoomRow};
 use crate::sqlite::to_i64;
 
@@ -142,9 +143,9 @@ fn room_from_row(row: &SqliteRow) -> Result<RoomRow> {
         room_id: RoomId(row.try_get(0)?),
         root_id: RoomId(row.try_get(1)?),
         parent_id: row.try_get::<Option<Uuid>, _>(2)?.map(RoomId),
-        kind: named(row, 3, &[RoomKind::Group, RoomKind::Direct, RoomKind::Broadcast], kind_name)?,
-        access: named(row, 4, &[Access::Public, Access::Restricted, Access::Vip], access_name)?,
-        history: named(row, 5, &[History::FromBeginning, History::FromJoin], history_name)?,
+        kind: named(row, 3, names::kind)?,
+        access: named(row, 4, names::access)?,
+        history: named(row, 5, names::history)?,
         name: row.try_get(6)?,
         creator_id: AccountId(row.try_get(7)?),
         created_at_ms: row.try_get(8)?,
@@ -153,34 +154,9 @@ fn room_from_row(row: &SqliteRow) -> Result<RoomRow> {
     })
 }
 
-pub const fn kind_name(kind: RoomKind) -> &'static str {
-    match kind {
-        RoomKind::Group => "group",
-        RoomKind::Direct => "direct",
-        RoomKind::Broadcast => "broadcast",
-    }
-}
-
-pub const fn access_name(access: Access) -> &'static str {
-    match access {
-        Access::Public => "public",
-        Access::Restricted => "restricted",
-        Access::Vip => "vip",
-    }
-}
-
-pub const fn history_name(history: History) -> &'static str {
-    match history {
-        History::FromBeginning => "from_beginning",
-        History::FromJoin => "from_join",
-    }
-}
-
-/// The one of `all` whose name the column holds.
-fn named<T: Copy>(row: &SqliteRow, column: usize, all: &[T], name_of: fn(T) -> &'static str) -> Result<T> {
+fn named<T>(row: &SqliteRow, column: usize, named: fn(&str) -> Option<T>) -> Result<T> {
     let name: &str = row.try_get(column)?;
-    let found = all.iter().copied().find(|&value| name_of(value) == name);
-    found.ok_or_else(|| sqlx::Error::Decode(format!("column {column} holds {name:?}").into()))
+    named(name).ok_or_else(|| sqlx::Error::Decode(format!("column {column} holds {name:?}").into()))
 }
 
 fn unsigned(row: &SqliteRow, column: usize) -> Result<u64> {

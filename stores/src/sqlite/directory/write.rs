@@ -8,8 +8,8 @@ use sqlx::query_builder::Separated;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{QueryBuilder, Row, Sqlite};
 
-use super::net::NetChanges;
-use super::read;
+use crate::directory::names;
+use crate::directory::net::NetChanges;
 use crate::sqlite::{StoredCursor, to_i64};
 
 /// At 11 values a row far below SQLite's 32,766 values a statement, and enough that the way to the
@@ -124,9 +124,9 @@ async fn put_rooms(connection: &mut SqliteConnection, changes: &NetChanges) -> s
             row.push_bind(room.room_id.0)
                 .push_bind(room.root_id.0)
                 .push_bind(room.parent_id.map(|parent| parent.0))
-                .push_bind(read::kind_name(room.kind))
-                .push_bind(read::access_name(room.access))
-                .push_bind(read::history_name(room.history))
+                .push_bind(names::kind_name(room.kind))
+                .push_bind(names::access_name(room.access))
+                .push_bind(names::history_name(room.history))
                 .push_bind(room.name.as_str())
                 .push_bind(room.creator_id.0)
                 .push_bind(room.created_at_ms)

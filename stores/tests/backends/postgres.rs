@@ -1,0 +1,92 @@
+//! Schemas of their own in the server that `ROOMLOG_TEST_POSTGRES` names, dropped at the end.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use roomlog_stores::conformance::Backend;
+use roomlog_stores::postgres::{PostgresConfig, PostgresDirectoryStore, PostgresSecretsStore};
+use roomlog_stores::{DirectoryStore, SecretsStore};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+
+pub struct Postgres {
+    pub config: PostgresConfig,
+}
+
+impl Postgres {
+    /// `None` where there is no PostgreSQL to test with; an error if there must be one.
+    pub fn new() -> Option<Self> {
+        let Ok(url) = std::env::var("ROOMLOG_TEST_POSTGRES") else {
+            assert!(
+                std::env::var_os("ROOMLOG_TEST_REQUIRE_POSTGRES").is_none(),
+                "ROOMLOG_TEST_REQUIRE_POSTGRES is set and ROOMLOG_TEST_POSTGRES is not"
+            );
+            println!("skipped: ROOMLOG_TEST_POSTGRES is not set");
+            return None;
+        };
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).unwrap();
+        let random = u64::from_le_bytes(random);
+        let config = PostgresConfig {
+            directory_schema: format!("test_{random:016x}_directory"),
+            secrets_schema: format!("test_{random:016x}_secrets"),
+            max_connections: 5,
+            ..PostgresConfig::new(url)
+        };
+        Some(Self { config })
+    }
+
+    pub async fn directory(&self) -> PostgresDirectoryStore {
+        PostgresDirectoryStore::open(&self.config).await.unwrap()
+    }
+
+    pub async fn secrets(&self) -> PostgresSecretsStore {
+        PostgresSecretsStore::open(&self.config).await.unwrap()
+    }
+
+    pub async fn connect(&self) -> PgConnection {
+        PgConnection::connect(&self.config.url).await.unwrap()
+    }
+
+    /// The schema whose tables count; a rebuild's has `_next` behind it.
+    pub fn directory_schema(&self) -> String {
+        format!("{}_v{}", self.config.directory_schema, roomlog_stores::directory::VERSION)
+    }
+
+    pub async fn execute(&self, sql: String) {
+        self.connect().await.execute(AssertSqlSafe(sql)).await.unwrap();
+    }
+
+    async fn drop_schemas(&self) {
+        let directory = self.directory_schema();
+        let names = [format!("{directory}_next"), directory, self.config.secrets_schema.clone()];
+        self.execute(format!("DROP SCHEMA IF EXISTS {} CASCADE", names.join(", "))).await;
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // Not on the test's threads: they may not wait.
+        let cleaned = std::thread::scope(|scope| {
+            let clean = || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(self.drop_schemas());
+            };
+            scope.spawn(clean).join()
+        });
+        assert!(cleaned.is_ok() || std::thread::panicking(), "the test's schemas were not dropped");
+    }
+}
+
+#[async_trait]
+impl Backend<dyn DirectoryStore> for Postgres {
+    async fn open(&self) -> Arc<dyn DirectoryStore> {
+        Arc::new(self.directory().await)
+    }
+}
+
+#[async_trait]
+impl Backend<dyn SecretsStore> for Postgres {
+    async fn open(&self) -> Arc<dyn SecretsStore> {
+        Arc::new(self.secrets().await)
+    }
+}
