@@ -2,6 +2,7 @@
 //! appends their events to the log.
 
 pub mod accounts;
+pub mod forward;
 pub mod http;
 pub mod import;
 pub mod password;
