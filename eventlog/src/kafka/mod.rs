@@ -3,8 +3,9 @@
 //! Appends go through one idempotent producer (`producer`). Records come back through one
 //! consumer of all followed partitions, which fills the rings (`live`); readers that are behind
 //! use a few consumers of their own (`cold`). The end of a partition is asked from its leader
-//! each time (`ends`).
+//! each time (`ends`). The short-lived topics have clients of their own (`broadcast`).
 
+mod broadcast;
 mod client;
 mod cold;
 mod config;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 
+pub use self::broadcast::KafkaBroadcast;
 pub use self::config::{APPEND_TIMEOUT, KafkaConfig, MIN_ISR, REPLICATION};
 
 use self::cold::ColdConsumers;

@@ -1,4 +1,4 @@
-//! The log's topics: created if they are missing, checked at every start.
+//! The log's topics and the short-lived ones: created if they are missing, checked at every start.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -30,6 +30,16 @@ const SETTINGS: [(&str, &str); 6] = [
     ("max.message.bytes", "1048576"),
 ];
 
+/// What a short-lived topic is created with. Nobody reads what is older than a moment; the rest is for a
+/// look at what was said.
+const BROADCAST_SETTINGS: [(&str, &str); 4] = [
+    ("cleanup.policy", "delete"),
+    ("retention.ms", "3600000"),
+    // Retention takes whole segments.
+    ("segment.ms", "600000"),
+    ("segment.bytes", "16777216"),
+];
+
 const MIN_ISR_SETTING: &str = "min.insync.replicas";
 
 /// For each single request.
@@ -49,20 +59,22 @@ struct Found {
 
 /// Creates what is missing, checks the rest and says how many partitions there are. Blocks.
 pub(super) fn prepare(config: &KafkaConfig) -> Result<PartitionCounts, LogError> {
-    let failed = |error| log_error("connecting to Kafka", &error);
-    let client = BaseConsumer::from_config_and_context(&config.asking(), Context).map_err(failed)?;
-    let admin = AdminClient::from_config_and_context(&config.asking(), Context).map_err(failed)?;
+    let (client, admin) = connect(config)?;
     let mut counts = config.counts;
     for topic in Topic::ALL {
         let name = config.topic(topic);
-        let found = match find(&client, &name)? {
-            Some(found) if found.all_led => found,
-            Some(_) => await_topic(&client, &name)?,
-            None => {
-                create(config, &client, &admin, topic, &name)?;
-                await_topic(&client, &name)?
+        let count = config.counts.of(topic);
+        let create = || {
+            if !(1..=SLOTS).contains(&count) {
+                return Err(LogError::Fatal(format!("{topic} cannot have {count} partitions")));
             }
+            let partitions = i32::try_from(count).expect("no more than there are slots");
+            let (replication, min_isr) = wanted_copies(config, &client)?;
+            let min_isr = min_isr.to_string();
+            let settings = [&SETTINGS[..], &[(MIN_ISR_SETTING, min_isr.as_str())]].concat();
+            create(&admin, &name, partitions, replication, &settings)
         };
+        let found = find_or_create(&client, &name, create)?;
         check(config, &admin, &name, &found)?;
         match topic {
             Topic::Accounts => counts.accounts = found.partitions,
@@ -70,6 +82,53 @@ pub(super) fn prepare(config: &KafkaConfig) -> Result<PartitionCounts, LogError>
         }
     }
     Ok(counts)
+}
+
+/// Creates a short-lived topic if it is missing, of one partition. Of one that exists only what would
+/// make it useless is refused. Blocks.
+pub(super) fn prepare_broadcast(config: &KafkaConfig, name: &str) -> Result<(), LogError> {
+    let (client, admin) = connect(config)?;
+    let create = || {
+        let (replication, _) = wanted_copies(config, &client)?;
+        create(&admin, name, 1, replication, &BROADCAST_SETTINGS)
+    };
+    find_or_create(&client, name, create)?;
+    let settings = describe(&admin, name)?;
+    for (setting, wanted) in &BROADCAST_SETTINGS[..2] {
+        let found = settings.get(*setting).map_or("nothing", String::as_str);
+        if found == *wanted {
+            continue;
+        }
+        // A compacted topic takes no message without a key.
+        if *setting == "cleanup.policy" {
+            return Err(deviation(name, setting, found, wanted));
+        }
+        tracing::info!(topic = name, setting, found, wanted, "a short-lived topic has a setting of its own");
+    }
+    Ok(())
+}
+
+type Clients = (BaseConsumer<Context>, AdminClient<Context>);
+
+fn connect(config: &KafkaConfig) -> Result<Clients, LogError> {
+    let failed = |error| log_error("connecting to Kafka", &error);
+    let client = BaseConsumer::from_config_and_context(&config.asking(), Context).map_err(failed)?;
+    let admin = AdminClient::from_config_and_context(&config.asking(), Context).map_err(failed)?;
+    Ok((client, admin))
+}
+
+/// The topic, with a leader for each partition.
+fn find_or_create(
+    client: &BaseConsumer<Context>,
+    name: &str,
+    create: impl FnOnce() -> Result<(), LogError>,
+) -> Result<Found, LogError> {
+    match find(client, name)? {
+        Some(found) if found.all_led => return Ok(found),
+        Some(_) => {}
+        None => create()?,
+    }
+    await_topic(client, name)
 }
 
 /// `None` if there is no such topic.
@@ -115,36 +174,26 @@ fn await_topic(client: &BaseConsumer<Context>, name: &str) -> Result<Found, LogE
 }
 
 fn create(
-    config: &KafkaConfig,
-    client: &BaseConsumer<Context>,
     admin: &AdminClient<Context>,
-    topic: Topic,
     name: &str,
+    partitions: i32,
+    copies: i16,
+    settings: &[(&str, &str)],
 ) -> Result<(), LogError> {
-    let count = config.counts.of(topic);
-    if !(1..=SLOTS).contains(&count) {
-        return Err(LogError::Fatal(format!("{topic} cannot have {count} partitions")));
-    }
-    let (replication, min_isr) = wanted_copies(config, client)?;
-    let partitions = i32::try_from(count).expect("no more than there are slots");
-    let min_isr = min_isr.to_string();
-    let mut new = NewTopic::new(name, partitions, TopicReplication::Fixed(i32::from(replication)));
-    for (setting, value) in SETTINGS {
+    let mut new = NewTopic::new(name, partitions, TopicReplication::Fixed(i32::from(copies)));
+    for (setting, value) in settings {
         new = new.set(setting, value);
     }
-    new = new.set(MIN_ISR_SETTING, &min_isr);
     let failed = |error| log_error(&format!("creating the topic {name}"), &error);
     let results = block_on(admin.create_topics([&new], &options())).map_err(failed)?;
     for result in results {
         match result {
-            Ok(_) => {
-                tracing::info!(topic = name, partitions, replication, min_isr, "created a topic of the log")
-            }
+            Ok(_) => tracing::info!(topic = name, partitions, copies, "created a topic"),
             // By another process that starts at the same time.
             Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
             Err((_, RDKafkaErrorCode::InvalidReplicationFactor)) => {
                 return Err(LogError::Fatal(format!(
-                    "the topic {name} cannot be created: there are fewer brokers than the {replication} copies it needs"
+                    "the topic {name} cannot be created: there are fewer brokers than the {copies} copies it needs"
                 )));
             }
             Err((_, code)) => return Err(failed(KafkaError::AdminOp(code))),
