@@ -31,7 +31,7 @@ pub use chain::{Chain, Head, LogIdentity, SkipReason, Verdict};
 pub use cursor::Cursor;
 pub use follow::{Accepted, Command, Content, FollowError, Follower, Outcome};
 pub use frame::{Claim, ClaimId, Frame, FrameError, Kind};
-pub use kafka::{KafkaBroadcast, KafkaConfig, KafkaLog};
+pub use kafka::{KafkaBroadcast, KafkaConfig, KafkaLog, KafkaSecurity};
 pub use partition::{PartitionCounts, Topic, TopicPartition};
 pub use port::{Appended, EventLog, LogError, LogReader, LogRecord, NewRecord};
 pub use reader::{AcceptedReader, ReadError, discover_identity, ensure_identity};

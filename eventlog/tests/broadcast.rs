@@ -17,6 +17,7 @@ use roomlog_eventlog::{
 
 broadcast_conformance!(local, Some(Local(LocalBroadcast::default())));
 broadcast_conformance!(kafka, Kafka::new());
+broadcast_conformance!(kafka_over_tls, Kafka::over_tls());
 
 struct Local(LocalBroadcast);
 

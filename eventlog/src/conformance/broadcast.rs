@@ -119,8 +119,7 @@ pub async fn messages_of_one_process_keep_their_order(medium: &impl Medium) {
 pub async fn every_subscriber_hears_everything(medium: &impl Medium) {
     let here = medium.join().await;
     let elsewhere = medium.join().await;
-    let mut subscribers =
-        vec![subscribe(&here).await, subscribe(&here).await, subscribe(&elsewhere).await];
+    let mut subscribers = vec![subscribe(&here).await, subscribe(&here).await, subscribe(&elsewhere).await];
     for number in 0..10 {
         here.publish(numbered("to all", number));
     }

@@ -65,7 +65,7 @@ impl KafkaBroadcast {
         let producer =
             ThreadedProducer::from_config_and_context(&config.broadcasting(), Deliveries { topic })
                 .map_err(|error| log_error("starting a producer", &error))?;
-        let consumer = BaseConsumer::from_config_and_context(&config.listening(), Context)
+        let consumer = BaseConsumer::from_config_and_context(&config.listening(), Context::default())
             .map_err(|error| log_error("starting a consumer", &error))?;
         begin_at_the_end(&consumer, &name)?;
         let heard = LocalBroadcast::default();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
+use super::security::KafkaSecurity;
 use crate::partition::PartitionCounts;
 use crate::port::LogError;
 
@@ -53,7 +54,9 @@ pub struct KafkaConfig {
     pub allow_weak: bool,
     /// How long an append may take with all its retries; past it its outcome is unknown.
     pub append_timeout: Duration,
-    /// Further properties of librdkafka's clients, for example for TLS. What the log's promises
+    /// TLS and SASL.
+    pub security: KafkaSecurity,
+    /// Further properties of librdkafka's clients. What the log's promises
     /// rest on cannot be changed by them.
     pub properties: BTreeMap<String, String>,
 }
@@ -68,6 +71,7 @@ impl KafkaConfig {
             min_isr: MIN_ISR,
             allow_weak: false,
             append_timeout: APPEND_TIMEOUT,
+            security: KafkaSecurity::default(),
             properties: BTreeMap::new(),
         }
     }
@@ -91,7 +95,7 @@ impl KafkaConfig {
                 self.replication, self.min_isr
             ));
         }
-        Ok(())
+        self.security.check()
     }
 
     pub(super) fn topic(&self, topic: crate::Topic) -> String {
@@ -109,6 +113,7 @@ impl KafkaConfig {
         for (name, value) in &self.properties {
             client.set(name, value);
         }
+        self.security.apply(&mut client);
         client
             .set_log_level(RDKafkaLogLevel::Info)
             .set("bootstrap.servers", &self.brokers)

@@ -12,6 +12,7 @@ mod config;
 mod ends;
 mod live;
 mod producer;
+pub mod security;
 #[cfg(test)]
 mod tests;
 mod topics;
@@ -23,6 +24,7 @@ use futures::future::BoxFuture;
 
 pub use self::broadcast::KafkaBroadcast;
 pub use self::config::{APPEND_TIMEOUT, KafkaConfig, MIN_ISR, REPLICATION};
+pub use self::security::KafkaSecurity;
 
 use self::cold::ColdConsumers;
 use self::ends::Ends;

@@ -44,6 +44,13 @@ const MIN_ISR_SETTING: &str = "min.insync.replicas";
 
 /// For each single request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// For the first answer of any broker.
+const REACH_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same where brokers and this process do not trust each other, which may pass: a broker that is
+/// just starting can look like that.
+const TRUST_TIMEOUT: Duration = Duration::from_secs(3);
+/// Between two looks at what has come of it.
+const REACH_STEP: Duration = Duration::from_millis(500);
 /// For new topics to be known, with a leader for each partition.
 const CREATION_TIMEOUT: Duration = Duration::from_secs(20);
 /// Between two looks at a topic that is being created.
@@ -112,9 +119,33 @@ type Clients = (BaseConsumer<Context>, AdminClient<Context>);
 
 fn connect(config: &KafkaConfig) -> Result<Clients, LogError> {
     let failed = |error| log_error("connecting to Kafka", &error);
-    let client = BaseConsumer::from_config_and_context(&config.asking(), Context).map_err(failed)?;
-    let admin = AdminClient::from_config_and_context(&config.asking(), Context).map_err(failed)?;
+    let client =
+        BaseConsumer::from_config_and_context(&config.asking(), Context::default()).map_err(failed)?;
+    reach(&client, &config.topic(Topic::Accounts))?;
+    let admin = AdminClient::from_config_and_context(&config.asking(), Context::default()).map_err(failed)?;
     Ok((client, admin))
+}
+
+/// Waits until a broker answers. `Fatal` if the reason that none does is a certificate or a password:
+/// the library would try for ever.
+fn reach(client: &BaseConsumer<Context>, any_topic: &str) -> Result<(), LogError> {
+    let begun = Instant::now();
+    loop {
+        let Err(error) = client.fetch_metadata(Some(any_topic), REACH_STEP) else { return Ok(()) };
+        // Serves what the client has to say.
+        drop(client.poll(LOOK_AGAIN));
+        while client.poll(Duration::ZERO).is_some() {}
+        let trouble = client.context().trouble();
+        if let Some(reason) = trouble.distrust
+            && begun.elapsed() >= TRUST_TIMEOUT
+        {
+            return Err(LogError::Fatal(format!("no connection to Kafka: {reason}")));
+        }
+        if begun.elapsed() >= REACH_TIMEOUT {
+            let reason = trouble.reason.unwrap_or_default();
+            return Err(log_error(&format!("no connection to Kafka ({reason})"), &error));
+        }
+    }
 }
 
 /// The topic, with a leader for each partition.
