@@ -106,7 +106,8 @@ pub enum ImportKind {
 }
 
 /// Facts that a decision may rest on besides its partition's state. Facts never become untrue.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Context {
     /// Messages that a store knows to be in the command's room.
     pub known_messages: Vec<MessageId>,

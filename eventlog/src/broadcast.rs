@@ -2,6 +2,8 @@
 //! now. `members` carries heartbeats, `signals` hints. Not part of the log: never replayed, never
 //! trusted for more than a hint.
 
+use std::fmt;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
@@ -9,6 +11,32 @@ use futures::stream::BoxStream;
 use tokio::sync::broadcast;
 
 use crate::LogError;
+
+/// A short-lived topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BroadcastTopic {
+    /// Heartbeats of the platform's processes.
+    Members,
+    /// Hints to the processes that hold clients' connections: typing, presence.
+    Signals,
+}
+
+impl BroadcastTopic {
+    pub const ALL: [BroadcastTopic; 2] = [BroadcastTopic::Members, BroadcastTopic::Signals];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            BroadcastTopic::Members => "members",
+            BroadcastTopic::Signals => "signals",
+        }
+    }
+}
+
+impl fmt::Display for BroadcastTopic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
 
 /// Messages to every process that listens, itself included.
 ///
@@ -26,7 +54,7 @@ pub trait Broadcast: Send + Sync + 'static {
 }
 
 /// Messages kept for a listener that is behind; older ones are lost to it.
-const CAPACITY: usize = 4096;
+pub(crate) const CAPACITY: usize = 4096;
 
 /// Within one process.
 #[derive(Debug, Clone)]
@@ -53,7 +81,9 @@ impl Broadcast for LocalBroadcast {
             loop {
                 match receiver.recv().await {
                     Ok(message) => return Some((message, receiver)),
-                    Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Lagged(missed)) => {
+                        metrics::counter!("roomlog_broadcast_missed_total").increment(missed);
+                    }
                     Err(broadcast::error::RecvError::Closed) => return None,
                 }
             }

@@ -26,12 +26,12 @@ pub mod conformance;
 #[cfg(any(test, feature = "testing"))]
 pub mod memory;
 
-pub use broadcast::{Broadcast, LocalBroadcast};
+pub use broadcast::{Broadcast, BroadcastTopic, LocalBroadcast};
 pub use chain::{Chain, Head, LogIdentity, SkipReason, Verdict};
 pub use cursor::Cursor;
 pub use follow::{Accepted, Command, Content, FollowError, Follower, Outcome};
 pub use frame::{Claim, ClaimId, Frame, FrameError, Kind};
-pub use kafka::{KafkaConfig, KafkaLog};
+pub use kafka::{KafkaBroadcast, KafkaConfig, KafkaLog, KafkaSecurity};
 pub use partition::{PartitionCounts, Topic, TopicPartition};
 pub use port::{Appended, EventLog, LogError, LogReader, LogRecord, NewRecord};
 pub use reader::{AcceptedReader, ReadError, discover_identity, ensure_identity};

@@ -4,6 +4,7 @@
 //! Each case gets a log of its own, empty, with [`COUNTS`] partitions.
 
 pub mod append;
+pub mod broadcast;
 pub mod faults;
 pub mod fence;
 mod owner;

@@ -1,5 +1,7 @@
 //! What all clients of librdkafka have in common.
 
+use std::sync::Mutex;
+
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
@@ -8,7 +10,24 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use crate::port::LogError;
 
 /// Passes what librdkafka says on to `tracing`.
-pub(super) struct Context;
+#[derive(Default)]
+pub(super) struct Context {
+    trouble: Mutex<Trouble>,
+}
+
+/// What the library has said of its connections, last.
+#[derive(Default, Clone)]
+pub(super) struct Trouble {
+    pub reason: Option<String>,
+    /// Why a connection came to nothing because the two ends do not trust each other.
+    pub distrust: Option<String>,
+}
+
+impl Context {
+    pub fn trouble(&self) -> Trouble {
+        self.trouble.lock().expect("no holder panics").clone()
+    }
+}
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -16,7 +35,24 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        use RDKafkaErrorCode as Code;
         report(&error, reason);
+        let is_distrust = matches!(
+            error.rdkafka_error_code(),
+            Some(
+                Code::SSL
+                    | Code::Authentication
+                    | Code::SaslAuthenticationFailed
+                    | Code::UnsupportedSASLMechanism
+            )
+        );
+        // With TLS 1.3 a broker refuses a certificate after the handshake: for the library the connection broke.
+        let is_refusal = reason.contains(" alert ");
+        let mut trouble = self.trouble.lock().expect("no holder panics");
+        if is_distrust || is_refusal {
+            trouble.distrust = Some(reason.to_owned());
+        }
+        trouble.reason = Some(reason.to_owned());
     }
 }
 

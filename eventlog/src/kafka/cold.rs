@@ -92,7 +92,7 @@ impl ColdConsumers {
     }
 
     fn start(&self) -> Result<Positioned, LogError> {
-        let consumer = BaseConsumer::from_config_and_context(&self.config, Context)
+        let consumer = BaseConsumer::from_config_and_context(&self.config, Context::default())
             .map_err(|error| log_error("starting a consumer", &error))?;
         Ok(Positioned { consumer, next: None, used: Instant::now() })
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
+use super::security::KafkaSecurity;
 use crate::partition::PartitionCounts;
 use crate::port::LogError;
 
@@ -28,10 +29,14 @@ const LIVE_FETCH_WAIT: Duration = Duration::from_millis(100);
 /// The same where a reader is behind: the wait's end says that there is nothing more.
 const COLD_FETCH_WAIT: Duration = Duration::from_millis(10);
 
+/// A hint that is older than this is worth nothing.
+const BROADCAST_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Most KiB that a client keeps of what it has fetched or has not sent yet.
 const LIVE_QUEUE_KIB: u32 = 32 * 1024;
 const COLD_QUEUE_KIB: u32 = 8 * 1024;
 const APPEND_QUEUE_KIB: u32 = 64 * 1024;
+const BROADCAST_QUEUE_KIB: u32 = 4 * 1024;
 
 #[derive(Debug, Clone)]
 pub struct KafkaConfig {
@@ -49,7 +54,9 @@ pub struct KafkaConfig {
     pub allow_weak: bool,
     /// How long an append may take with all its retries; past it its outcome is unknown.
     pub append_timeout: Duration,
-    /// Further properties of librdkafka's clients, for example for TLS. What the log's promises
+    /// TLS and SASL.
+    pub security: KafkaSecurity,
+    /// Further properties of librdkafka's clients. What the log's promises
     /// rest on cannot be changed by them.
     pub properties: BTreeMap<String, String>,
 }
@@ -64,6 +71,7 @@ impl KafkaConfig {
             min_isr: MIN_ISR,
             allow_weak: false,
             append_timeout: APPEND_TIMEOUT,
+            security: KafkaSecurity::default(),
             properties: BTreeMap::new(),
         }
     }
@@ -87,10 +95,14 @@ impl KafkaConfig {
                 self.replication, self.min_isr
             ));
         }
-        Ok(())
+        self.security.check()
     }
 
     pub(super) fn topic(&self, topic: crate::Topic) -> String {
+        format!("{}{}", self.topic_prefix, topic.name())
+    }
+
+    pub(super) fn broadcast_topic(&self, topic: crate::BroadcastTopic) -> String {
         format!("{}{}", self.topic_prefix, topic.name())
     }
 
@@ -101,6 +113,7 @@ impl KafkaConfig {
         for (name, value) in &self.properties {
             client.set(name, value);
         }
+        self.security.apply(&mut client);
         client
             .set_log_level(RDKafkaLogLevel::Info)
             .set("bootstrap.servers", &self.brokers)
@@ -135,6 +148,32 @@ impl KafkaConfig {
             .set("queue.buffering.max.kbytes", APPEND_QUEUE_KIB.to_string())
             // Content is sealed: there is nothing to compress.
             .set("compression.type", "none");
+        client
+    }
+
+    /// For messages that may be lost, but keep their order: one request at a time.
+    pub(super) fn broadcasting(&self) -> ClientConfig {
+        let mut client = self.asking();
+        // Consumers only.
+        client.remove("isolation.level");
+        client.remove("allow.auto.create.topics");
+        client
+            .set("enable.idempotence", "false")
+            .set("max.in.flight.requests.per.connection", "1")
+            .set("acks", "1")
+            .set("linger.ms", "0")
+            .set("message.timeout.ms", millis(BROADCAST_TIMEOUT))
+            .set("request.timeout.ms", millis(BROADCAST_TIMEOUT))
+            .set("message.max.bytes", super::topics::MAX_MESSAGE_BYTES.to_string())
+            .set("queue.buffering.max.messages", "10000")
+            .set("queue.buffering.max.kbytes", BROADCAST_QUEUE_KIB.to_string());
+        client
+    }
+
+    /// A position that is gone means that this process was away: it goes on with what is said now.
+    pub(super) fn listening(&self) -> ClientConfig {
+        let mut client = self.reading(LIVE_FETCH_WAIT, BROADCAST_QUEUE_KIB);
+        client.set("enable.partition.eof", "false").set("auto.offset.reset", "latest");
         client
     }
 

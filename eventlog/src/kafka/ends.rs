@@ -38,7 +38,7 @@ struct Question {
 
 impl Ends {
     pub fn new(config: &KafkaConfig, topics: Topics) -> Result<Self, LogError> {
-        let client = BaseConsumer::from_config_and_context(&config.asking(), Context)
+        let client = BaseConsumer::from_config_and_context(&config.asking(), Context::default())
             .map_err(|error| log_error("starting a client", &error))?;
         let questions = Arc::new(PerPartition::new(topics.counts(), |_| Mutex::default()));
         Ok(Self { client: Arc::new(client), topics, questions })

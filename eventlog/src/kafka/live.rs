@@ -50,7 +50,7 @@ struct Shared {
 
 impl Live {
     pub fn new(config: &KafkaConfig, topics: Topics, ends: Arc<Ends>) -> Result<Self, LogError> {
-        let consumer = BaseConsumer::from_config_and_context(&config.live(), Context)
+        let consumer = BaseConsumer::from_config_and_context(&config.live(), Context::default())
             .map_err(|error| log_error("starting the consumer", &error))?;
         learn_leaders(&consumer, &topics);
         let counts = topics.counts();

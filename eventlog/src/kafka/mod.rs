@@ -3,14 +3,16 @@
 //! Appends go through one idempotent producer (`producer`). Records come back through one
 //! consumer of all followed partitions, which fills the rings (`live`); readers that are behind
 //! use a few consumers of their own (`cold`). The end of a partition is asked from its leader
-//! each time (`ends`).
+//! each time (`ends`). The short-lived topics have clients of their own (`broadcast`).
 
+mod broadcast;
 mod client;
 mod cold;
 mod config;
 mod ends;
 mod live;
 mod producer;
+pub mod security;
 #[cfg(test)]
 mod tests;
 mod topics;
@@ -20,7 +22,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 
+pub use self::broadcast::KafkaBroadcast;
 pub use self::config::{APPEND_TIMEOUT, KafkaConfig, MIN_ISR, REPLICATION};
+pub use self::security::KafkaSecurity;
 
 use self::cold::ColdConsumers;
 use self::ends::Ends;

@@ -1,4 +1,4 @@
-//! The log's topics: created if they are missing, checked at every start.
+//! The log's topics and the short-lived ones: created if they are missing, checked at every start.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -30,10 +30,27 @@ const SETTINGS: [(&str, &str); 6] = [
     ("max.message.bytes", "1048576"),
 ];
 
+/// What a short-lived topic is created with. Nobody reads what is older than a moment; the rest is for a
+/// look at what was said.
+const BROADCAST_SETTINGS: [(&str, &str); 4] = [
+    ("cleanup.policy", "delete"),
+    ("retention.ms", "3600000"),
+    // Retention takes whole segments.
+    ("segment.ms", "600000"),
+    ("segment.bytes", "16777216"),
+];
+
 const MIN_ISR_SETTING: &str = "min.insync.replicas";
 
 /// For each single request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// For the first answer of any broker.
+const REACH_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same where brokers and this process do not trust each other, which may pass: a broker that is
+/// just starting can look like that.
+const TRUST_TIMEOUT: Duration = Duration::from_secs(3);
+/// Between two looks at what has come of it.
+const REACH_STEP: Duration = Duration::from_millis(500);
 /// For new topics to be known, with a leader for each partition.
 const CREATION_TIMEOUT: Duration = Duration::from_secs(20);
 /// Between two looks at a topic that is being created.
@@ -49,20 +66,22 @@ struct Found {
 
 /// Creates what is missing, checks the rest and says how many partitions there are. Blocks.
 pub(super) fn prepare(config: &KafkaConfig) -> Result<PartitionCounts, LogError> {
-    let failed = |error| log_error("connecting to Kafka", &error);
-    let client = BaseConsumer::from_config_and_context(&config.asking(), Context).map_err(failed)?;
-    let admin = AdminClient::from_config_and_context(&config.asking(), Context).map_err(failed)?;
+    let (client, admin) = connect(config)?;
     let mut counts = config.counts;
     for topic in Topic::ALL {
         let name = config.topic(topic);
-        let found = match find(&client, &name)? {
-            Some(found) if found.all_led => found,
-            Some(_) => await_topic(&client, &name)?,
-            None => {
-                create(config, &client, &admin, topic, &name)?;
-                await_topic(&client, &name)?
+        let count = config.counts.of(topic);
+        let create = || {
+            if !(1..=SLOTS).contains(&count) {
+                return Err(LogError::Fatal(format!("{topic} cannot have {count} partitions")));
             }
+            let partitions = i32::try_from(count).expect("no more than there are slots");
+            let (replication, min_isr) = wanted_copies(config, &client)?;
+            let min_isr = min_isr.to_string();
+            let settings = [&SETTINGS[..], &[(MIN_ISR_SETTING, min_isr.as_str())]].concat();
+            create(&admin, &name, partitions, replication, &settings)
         };
+        let found = find_or_create(&client, &name, create)?;
         check(config, &admin, &name, &found)?;
         match topic {
             Topic::Accounts => counts.accounts = found.partitions,
@@ -70,6 +89,77 @@ pub(super) fn prepare(config: &KafkaConfig) -> Result<PartitionCounts, LogError>
         }
     }
     Ok(counts)
+}
+
+/// Creates a short-lived topic if it is missing, of one partition. Of one that exists only what would
+/// make it useless is refused. Blocks.
+pub(super) fn prepare_broadcast(config: &KafkaConfig, name: &str) -> Result<(), LogError> {
+    let (client, admin) = connect(config)?;
+    let create = || {
+        let (replication, _) = wanted_copies(config, &client)?;
+        create(&admin, name, 1, replication, &BROADCAST_SETTINGS)
+    };
+    find_or_create(&client, name, create)?;
+    let settings = describe(&admin, name)?;
+    for (setting, wanted) in &BROADCAST_SETTINGS[..2] {
+        let found = settings.get(*setting).map_or("nothing", String::as_str);
+        if found == *wanted {
+            continue;
+        }
+        // A compacted topic takes no message without a key.
+        if *setting == "cleanup.policy" {
+            return Err(deviation(name, setting, found, wanted));
+        }
+        tracing::info!(topic = name, setting, found, wanted, "a short-lived topic has a setting of its own");
+    }
+    Ok(())
+}
+
+type Clients = (BaseConsumer<Context>, AdminClient<Context>);
+
+fn connect(config: &KafkaConfig) -> Result<Clients, LogError> {
+    let failed = |error| log_error("connecting to Kafka", &error);
+    let client =
+        BaseConsumer::from_config_and_context(&config.asking(), Context::default()).map_err(failed)?;
+    reach(&client, &config.topic(Topic::Accounts))?;
+    let admin = AdminClient::from_config_and_context(&config.asking(), Context::default()).map_err(failed)?;
+    Ok((client, admin))
+}
+
+/// Waits until a broker answers. `Fatal` if the reason that none does is a certificate or a password:
+/// the library would try for ever.
+fn reach(client: &BaseConsumer<Context>, any_topic: &str) -> Result<(), LogError> {
+    let begun = Instant::now();
+    loop {
+        let Err(error) = client.fetch_metadata(Some(any_topic), REACH_STEP) else { return Ok(()) };
+        // Serves what the client has to say.
+        drop(client.poll(LOOK_AGAIN));
+        while client.poll(Duration::ZERO).is_some() {}
+        let trouble = client.context().trouble();
+        if let Some(reason) = trouble.distrust
+            && begun.elapsed() >= TRUST_TIMEOUT
+        {
+            return Err(LogError::Fatal(format!("no connection to Kafka: {reason}")));
+        }
+        if begun.elapsed() >= REACH_TIMEOUT {
+            let reason = trouble.reason.unwrap_or_default();
+            return Err(log_error(&format!("no connection to Kafka ({reason})"), &error));
+        }
+    }
+}
+
+/// The topic, with a leader for each partition.
+fn find_or_create(
+    client: &BaseConsumer<Context>,
+    name: &str,
+    create: impl FnOnce() -> Result<(), LogError>,
+) -> Result<Found, LogError> {
+    match find(client, name)? {
+        Some(found) if found.all_led => return Ok(found),
+        Some(_) => {}
+        None => create()?,
+    }
+    await_topic(client, name)
 }
 
 /// `None` if there is no such topic.
@@ -115,36 +205,26 @@ fn await_topic(client: &BaseConsumer<Context>, name: &str) -> Result<Found, LogE
 }
 
 fn create(
-    config: &KafkaConfig,
-    client: &BaseConsumer<Context>,
     admin: &AdminClient<Context>,
-    topic: Topic,
     name: &str,
+    partitions: i32,
+    copies: i16,
+    settings: &[(&str, &str)],
 ) -> Result<(), LogError> {
-    let count = config.counts.of(topic);
-    if !(1..=SLOTS).contains(&count) {
-        return Err(LogError::Fatal(format!("{topic} cannot have {count} partitions")));
-    }
-    let (replication, min_isr) = wanted_copies(config, client)?;
-    let partitions = i32::try_from(count).expect("no more than there are slots");
-    let min_isr = min_isr.to_string();
-    let mut new = NewTopic::new(name, partitions, TopicReplication::Fixed(i32::from(replication)));
-    for (setting, value) in SETTINGS {
+    let mut new = NewTopic::new(name, partitions, TopicReplication::Fixed(i32::from(copies)));
+    for (setting, value) in settings {
         new = new.set(setting, value);
     }
-    new = new.set(MIN_ISR_SETTING, &min_isr);
     let failed = |error| log_error(&format!("creating the topic {name}"), &error);
     let results = block_on(admin.create_topics([&new], &options())).map_err(failed)?;
     for result in results {
         match result {
-            Ok(_) => {
-                tracing::info!(topic = name, partitions, replication, min_isr, "created a topic of the log")
-            }
+            Ok(_) => tracing::info!(topic = name, partitions, copies, "created a topic"),
             // By another process that starts at the same time.
             Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
             Err((_, RDKafkaErrorCode::InvalidReplicationFactor)) => {
                 return Err(LogError::Fatal(format!(
-                    "the topic {name} cannot be created: there are fewer brokers than the {replication} copies it needs"
+                    "the topic {name} cannot be created: there are fewer brokers than the {copies} copies it needs"
                 )));
             }
             Err((_, code)) => return Err(failed(KafkaError::AdminOp(code))),

@@ -8,32 +8,78 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use roomlog_eventlog::conformance::{Backend, COUNTS};
-use roomlog_eventlog::{EventLog, KafkaConfig, KafkaLog, NewRecord, Topic, TopicPartition};
+use roomlog_eventlog::kafka::security::{Mechanism, Password, Protocol};
+use roomlog_eventlog::{EventLog, KafkaConfig, KafkaLog, KafkaSecurity, NewRecord, Topic, TopicPartition};
 
-/// Topics of its own in the cluster that `ROOMLOG_TEST_KAFKA` names.
+/// Topics of its own in a cluster.
 pub struct Kafka {
     pub config: KafkaConfig,
+    /// How the tests' own clients reach it.
+    properties: Vec<(&'static str, String)>,
 }
 
 impl Kafka {
-    /// `None` where there is no Kafka to test with; an error if there must be one.
+    /// In the cluster that `ROOMLOG_TEST_KAFKA` names. `None` where there is no Kafka to test with; an
+    /// error if there must be one.
     pub fn new() -> Option<Self> {
-        let Ok(brokers) = std::env::var("ROOMLOG_TEST_KAFKA") else {
-            assert!(
-                std::env::var_os("ROOMLOG_TEST_REQUIRE_KAFKA").is_none(),
-                "ROOMLOG_TEST_REQUIRE_KAFKA is set and ROOMLOG_TEST_KAFKA is not"
-            );
-            println!("skipped: ROOMLOG_TEST_KAFKA is not set");
-            return None;
+        let brokers = named("ROOMLOG_TEST_KAFKA", "ROOMLOG_TEST_REQUIRE_KAFKA")?;
+        Some(Self::at(brokers, KafkaSecurity::default(), Vec::new()))
+    }
+
+    /// Over mutual TLS: `ROOMLOG_TEST_KAFKA_TLS` names a listener that asks for a client certificate, and
+    /// `ROOMLOG_TEST_KAFKA_CA`, `_CERT` and `_KEY` the files.
+    pub fn over_tls() -> Option<Self> {
+        let brokers = named("ROOMLOG_TEST_KAFKA_TLS", "ROOMLOG_TEST_REQUIRE_KAFKA_TLS")?;
+        let [ca, cert, key] = ["CA", "CERT", "KEY"].map(setting);
+        let security = KafkaSecurity {
+            protocol: Protocol::Ssl,
+            ca_file: Some(ca.clone().into()),
+            cert_file: Some(cert.clone().into()),
+            key_file: Some(key.clone().into()),
+            ..KafkaSecurity::default()
         };
+        let properties = vec![
+            ("security.protocol", "ssl".into()),
+            ("ssl.ca.location", ca),
+            ("ssl.certificate.location", cert),
+            ("ssl.key.location", key),
+        ];
+        Some(Self::at(brokers, security, properties))
+    }
+
+    /// With a password over TLS: `ROOMLOG_TEST_KAFKA_SASL` names a listener for it, and
+    /// `ROOMLOG_TEST_KAFKA_CA`, `_USER` and `_PASSWORD` the rest.
+    pub fn over_sasl(mechanism: Mechanism) -> Option<Self> {
+        let brokers = named("ROOMLOG_TEST_KAFKA_SASL", "ROOMLOG_TEST_REQUIRE_KAFKA_SASL")?;
+        let [ca, user, password] = ["CA", "USER", "PASSWORD"].map(setting);
+        let security = KafkaSecurity {
+            protocol: Protocol::SaslSsl,
+            ca_file: Some(ca.clone().into()),
+            mechanism: Some(mechanism),
+            user: Some(user.clone()),
+            password: Some(Password(password.clone())),
+            ..KafkaSecurity::default()
+        };
+        let properties = vec![
+            ("security.protocol", "sasl_ssl".into()),
+            ("ssl.ca.location", ca),
+            ("sasl.mechanism", mechanism.name().into()),
+            ("sasl.username", user),
+            ("sasl.password", password),
+        ];
+        Some(Self::at(brokers, security, properties))
+    }
+
+    fn at(brokers: String, security: KafkaSecurity, properties: Vec<(&'static str, String)>) -> Self {
         let mut random = [0; 8];
         getrandom::fill(&mut random).unwrap();
         let config = KafkaConfig {
             topic_prefix: format!("test-{:016x}-", u64::from_le_bytes(random)),
             allow_weak: true,
+            security,
             ..KafkaConfig::new(brokers, COUNTS)
         };
-        Some(Self { config })
+        Self { config, properties }
     }
 
     pub async fn try_open(&self) -> Result<KafkaLog, roomlog_eventlog::LogError> {
@@ -44,6 +90,9 @@ impl Kafka {
     pub fn client(&self) -> ClientConfig {
         let mut client = ClientConfig::new();
         client.set("bootstrap.servers", &self.config.brokers);
+        for (name, value) in &self.properties {
+            client.set(*name, value);
+        }
         client
     }
 
@@ -80,6 +129,20 @@ impl Kafka {
             assert!(Instant::now() < deadline, "the transaction's marker does not come");
         }
     }
+}
+
+fn named(address: &str, required: &str) -> Option<String> {
+    let found = std::env::var(address).ok();
+    if found.is_none() {
+        assert!(std::env::var_os(required).is_none(), "{required} is set and {address} is not");
+        println!("skipped: {address} is not set");
+    }
+    found
+}
+
+fn setting(name: &str) -> String {
+    let name = format!("ROOMLOG_TEST_KAFKA_{name}");
+    std::env::var(&name).unwrap_or_else(|_| panic!("{name} is not set"))
 }
 
 #[async_trait]
