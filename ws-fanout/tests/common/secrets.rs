@@ -70,7 +70,11 @@ impl SecretsStore for FaultySecrets {
         away()
     }
 
-    async fn revoke_session(&self, _: SessionId) -> Result<(), StoreError> {
+    async fn live_sessions(&self, _: AccountId, _: i64, _: usize) -> Result<Vec<Session>, StoreError> {
+        away()
+    }
+
+    async fn revoke_session(&self, _: AccountId, _: SessionId) -> Result<bool, StoreError> {
         away()
     }
 
