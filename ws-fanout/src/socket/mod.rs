@@ -7,6 +7,7 @@ mod deadlines;
 mod gather;
 mod incoming;
 mod outgoing;
+mod refreshing;
 mod rooms;
 mod starting;
 
@@ -28,6 +29,7 @@ use self::closing::Closing;
 use self::commands::InFlight;
 use self::gather::Gather;
 use self::outgoing::Unflushed;
+use self::refreshing::Refreshing;
 use self::rooms::Rooms;
 use self::starting::Starts;
 use crate::hub::Hub;
@@ -45,6 +47,7 @@ pub(crate) struct Socket {
     inbox: Inbox,
     unflushed: Unflushed,
     commands: Option<InFlight>,
+    refreshing: Option<Refreshing>,
     timer: Pin<Box<Sleep>>,
     expires_at: Instant,
     last_heard: Instant,
@@ -83,22 +86,23 @@ impl Socket {
         let stream = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
         let now = Instant::now();
         let deadline = now + options.start_timeout;
-        let Opened { place, rooms, ends } = opened;
+        let Opened { place, rooms, ends, leases } = opened;
         let mut socket = Self {
-            rooms: Rooms::new(hub.clone(), place.queue.clone(), &rooms),
+            rooms: Rooms::new(hub.clone(), place.queue.clone(), &rooms, &leases),
             place,
             stream,
             phase: Phase::Opened { deadline, ends },
             inbox: Inbox::default(),
             unflushed: Unflushed::default(),
             commands: None,
+            refreshing: None,
             timer: Box::pin(sleep_until(deadline)),
             expires_at: deadlines::expiry(now, who.expires_at),
             last_heard: now,
             next_ping: now + options.ping_interval,
             hub,
         };
-        drop(rooms);
+        drop((rooms, leases));
         poll_fn(|cx| socket.poll(cx)).await;
     }
 
@@ -110,6 +114,7 @@ impl Socket {
             has_moved |= self.rooms.poll_step(cx);
             has_moved |= self.take_inbox();
             has_moved |= self.poll_commands(cx);
+            has_moved |= self.poll_refresh(cx);
             // What has been written concerns only the rooms that wait for space, and a socket's end.
             let has_written = self.poll_write(cx);
             has_moved |= has_written && (self.rooms.is_behind() || self.phase.is_ending());
