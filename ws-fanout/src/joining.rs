@@ -105,9 +105,13 @@ async fn poll(hub: &Arc<Hub>) {
         let due = due(hub, started);
         let pause = round.checked_div(due.len() as u32 + 1).unwrap_or_default();
         for account in due {
-            if let Err(error) = ask(hub, account).await {
-                tracing::debug!(error = &error as &dyn std::error::Error, "the poll for joinings waits");
-                break;
+            match ask(hub, account).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::debug!(error = &error as &dyn std::error::Error, "the poll for joinings waits");
+                    break;
+                }
             }
             sleep(pause).await;
         }
@@ -129,7 +133,8 @@ fn due(hub: &Hub, now: Instant) -> Vec<AccountId> {
     hub.accounts.looked_before(Some(time))
 }
 
-async fn ask(hub: &Hub, account: AccountId) -> Result<(), StoreError> {
+/// False if a tail does not begin now.
+async fn ask(hub: &Hub, account: AccountId) -> Result<bool, StoreError> {
     metrics::counter!("roomlog_fanout_polls_total").increment(1);
     let at = Instant::now();
     let deadline = at + hub.options.open_timeout;
@@ -137,7 +142,7 @@ async fn ask(hub: &Hub, account: AccountId) -> Result<(), StoreError> {
         let Some(interval) = intervals.last().copied() else { continue };
         let lease = hub.partition_of(room).lease();
         if !lease.has_begun(deadline).await {
-            return Ok(());
+            return Ok(false);
         }
         hub.accounts.notify(account, || Notice::Joined {
             room,
@@ -148,5 +153,5 @@ async fn ask(hub: &Hub, account: AccountId) -> Result<(), StoreError> {
         });
     }
     hub.accounts.looked(account, at);
-    Ok(())
+    Ok(true)
 }
