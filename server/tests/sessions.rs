@@ -15,11 +15,8 @@ use tokio_tungstenite::tungstenite::Message;
 async fn log_in(server: &Server, name: &str) -> (Account, String) {
     let session = server.log_in(name).await.created();
     let text = |field: &str| session[field].as_str().unwrap().to_owned();
-    let account = Account {
-        id: text("account_id"),
-        token: text("access_token"),
-        refresh_token: text("refresh_token"),
-    };
+    let account =
+        Account { id: text("account_id"), token: text("access_token"), refresh_token: text("refresh_token") };
     (account, text("session_id"))
 }
 

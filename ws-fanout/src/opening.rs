@@ -33,11 +33,9 @@ pub(crate) struct Opened {
     /// The account's rooms with the seq of its joining, as of the store. What changes after that
     /// comes as a notice.
     pub rooms: Vec<(RoomId, Seq)>,
-    /// The end of each partition with such rooms when the socket opened: what was accepted before
-    /// lies below.
-    pub ends: Vec<(TopicPartition, u64)>,
-    /// Of the same partitions; their tails have begun.
-    pub leases: HashMap<TopicPartition, Lease>,
+    /// The partitions with such rooms, whose tails have begun, and the end of each when the socket
+    /// opened: what was accepted before lies below.
+    pub ends: Vec<(Lease, u64)>,
 }
 
 impl Place {
@@ -85,9 +83,12 @@ pub(crate) async fn open(place: Place) -> Result<Opened, Problem> {
         return Err(Problem::session_ended());
     }
     let (rooms, leases) = rooms(&place, deadline).await?;
-    let ends = leases.values().map(|lease| async { (lease.id, hub.end(lease, deadline).await) });
+    let ends = leases.into_values().map(|lease| async {
+        let end = hub.end(&lease, deadline).await;
+        (lease, end)
+    });
     let ends = join_all(ends).await;
-    Ok(Opened { place, rooms, ends, leases })
+    Ok(Opened { place, rooms, ends })
 }
 
 pub(crate) async fn session_is_live(hub: &Hub, session: SessionId) -> Result<bool, StoreError> {
@@ -105,7 +106,7 @@ async fn rooms(
     deadline: Instant,
 ) -> Result<(Vec<(RoomId, Seq)>, HashMap<TopicPartition, Lease>), Problem> {
     let hub = &*place.hub;
-    let mut held = HashMap::<TopicPartition, Lease>::new();
+    let mut leases = HashMap::<TopicPartition, Lease>::new();
     loop {
         let began: Vec<_> = hub.room_partitions().iter().map(|partition| partition.began()).collect();
         let running = hub.room_partitions().iter().filter(|partition| partition.began().is_some());
@@ -123,22 +124,19 @@ async fn rooms(
             .into_iter()
             .filter_map(|(room, intervals)| Some((room, intervals.last()?.joined)))
             .collect();
-        let mut leases = HashMap::new();
         for (room, _) in &rooms {
             let partition = hub.partition_of(*room);
             leases.entry(partition.id).or_insert_with(|| partition.lease());
         }
-        // What was leased before stays so until here.
-        held = leases;
         let mut has_run_all_along = true;
-        for lease in held.values() {
+        for lease in leases.values() {
             if !lease.has_begun(deadline).await {
                 return Err(not_caught_up());
             }
             has_run_all_along &= lease.began() == began[lease.id.partition as usize];
         }
         if has_run_all_along {
-            return Ok((rooms, held));
+            return Ok((rooms, leases));
         }
     }
 }

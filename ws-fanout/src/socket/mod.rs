@@ -19,7 +19,6 @@ use std::task::{Context, Poll};
 use futures::future::BoxFuture;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use roomlog_eventlog::TopicPartition;
 use roomlog_web::Authenticated;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_tungstenite::WebSocketStream;
@@ -34,6 +33,7 @@ use self::rooms::Rooms;
 use self::starting::Starts;
 use crate::hub::Hub;
 use crate::opening::{Opened, Place};
+use crate::partition::Lease;
 use crate::protocol::Start;
 use crate::queue::Inbox;
 
@@ -58,7 +58,7 @@ enum Phase {
     /// Waits for the client's first frame.
     Opened {
         deadline: Instant,
-        ends: Vec<(TopicPartition, u64)>,
+        ends: Vec<(Lease, u64)>,
     },
     /// Looks for the rooms' first seqs.
     Starting(Box<Start>, BoxFuture<'static, Option<Starts>>),
@@ -86,9 +86,9 @@ impl Socket {
         let stream = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
         let now = Instant::now();
         let deadline = now + options.start_timeout;
-        let Opened { place, rooms, ends, leases } = opened;
+        let Opened { place, rooms, ends } = opened;
         let mut socket = Self {
-            rooms: Rooms::new(hub.clone(), place.queue.clone(), &rooms, &leases),
+            rooms: Rooms::new(hub.clone(), place.queue.clone(), &rooms, &ends),
             place,
             stream,
             phase: Phase::Opened { deadline, ends },
@@ -102,7 +102,7 @@ impl Socket {
             next_ping: now + options.ping_interval,
             hub,
         };
-        drop((rooms, leases));
+        drop(rooms);
         poll_fn(|cx| socket.poll(cx)).await;
     }
 

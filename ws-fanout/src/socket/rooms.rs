@@ -70,13 +70,15 @@ struct Behind {
 }
 
 impl Rooms {
-    /// The leases of all partitions with these rooms have to be there.
+    /// `ends` has the partitions of all these rooms.
     pub fn new(
         hub: Arc<Hub>,
         queue: Arc<SocketQueue>,
         rooms: &[(RoomId, Seq)],
-        leases: &HashMap<TopicPartition, Lease>,
+        ends: &[(Lease, u64)],
     ) -> Self {
+        let leases: HashMap<TopicPartition, &Lease> =
+            ends.iter().map(|(lease, _)| (lease.id, lease)).collect();
         let mut this = Self {
             hub,
             queue,
@@ -88,7 +90,7 @@ impl Rooms {
             step: None,
         };
         for &(room, seq) in rooms {
-            if let Some(lease) = leases.get(&this.hub.partition_of(room).id) {
+            if let Some(&lease) = leases.get(&this.hub.partition_of(room).id) {
                 this.add(room, Joined { seq, offset: 0 }, Standing::Parked, lease.clone());
             }
         }

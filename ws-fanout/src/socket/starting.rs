@@ -89,33 +89,31 @@ async fn look_up(hub: &Hub, queue: &SocketQueue, rooms: Vec<RoomId>, deadline: I
     }
     for (id, rooms) in by_partition {
         let lease = hub.room_partitions()[id.partition as usize].lease();
-        // Joinings that the tail delivers come as notices.
+        // Joinings that the tail delivers from here on come as notices. What a tail had delivered that
+        // ran when the socket opened, the store has had since then; what one did not that began later,
+        // the store had when it began.
         if !lease.has_begun(deadline).await
             || !lease.has_processed(hub.end(&lease, deadline).await, deadline).await
         {
             return None;
         }
-        joinings(hub, queue, &lease, rooms, deadline)
+        joinings(hub, queue, &lease, rooms)
             .await
             .inspect_err(|error| {
                 tracing::warn!(error = error as &dyn std::error::Error, "a stream cannot start");
             })
-            .ok()??;
+            .ok()?;
     }
     Some(())
 }
 
-/// Those of the rooms that the store knows, once it knows what the tail has delivered.
+/// Tells the socket of those of the rooms that the store knows.
 async fn joinings(
     hub: &Hub,
     queue: &SocketQueue,
     lease: &Lease,
     rooms: Vec<RoomId>,
-    deadline: Instant,
-) -> Result<Option<()>, StoreError> {
-    if !hub.store_covers(lease.id, lease.processed(), deadline).await? {
-        return Ok(None);
-    }
+) -> Result<(), StoreError> {
     let visibilities = stream::iter(rooms).map(|room| async move {
         Ok::<_, StoreError>((room, hub.deps.rooms.visibility(room, queue.account).await?))
     });
@@ -125,24 +123,24 @@ async fn joinings(
             queue.notify(Notice::Joined { room, seq, left: None, offset: 0, lease: lease.clone() });
         }
     }
-    Ok(Some(()))
+    Ok(())
 }
 
 /// `None` if tail or store are not as far as the log was when the socket opened, and don't get there.
 async fn starts(
     hub: Arc<Hub>,
-    ends: Vec<(TopicPartition, u64)>,
+    ends: Vec<(Lease, u64)>,
     rooms: Vec<Arc<Room>>,
     deadline: Instant,
 ) -> Option<Starts> {
-    for &(id, end) in &ends {
-        if !hub.room_partitions()[id.partition as usize].has_processed(end, deadline).await {
+    for (lease, end) in &ends {
+        if !lease.has_processed(*end, deadline).await {
             return None;
         }
     }
-    let ends: HashMap<TopicPartition, u64> = ends.into_iter().collect();
+    let end_of: HashMap<TopicPartition, u64> = ends.iter().map(|(lease, end)| (lease.id, *end)).collect();
     let starts = stream::iter(rooms).map(|room| {
-        let (hub, end) = (&hub, ends.get(&room.partition).copied().unwrap_or(room.known_from));
+        let (hub, end) = (&hub, end_of.get(&room.partition).copied().unwrap_or(room.known_from));
         async move {
             Ok::<_, StoreError>(first_at_or_after(hub, &room, end, deadline).await?.map(|seq| (room.id, seq)))
         }
