@@ -1,9 +1,10 @@
-//! Accounts: registered, imported, claimed. That names are unique is settled before a command gets
-//! here, by the reservation in the secrets store.
+//! Accounts: registered, imported, claimed; their sessions that were ended. That names are unique is
+//! settled before a command gets here, by the reservation in the secrets store, and so is whether a
+//! session is the account's.
 
 use std::collections::HashSet;
 
-use roomlog_schemas::{AccountClaimed, AccountRegistered, Event};
+use roomlog_schemas::{AccountClaimed, AccountId, AccountRegistered, Event, SessionEnded, SessionId};
 
 use crate::command::{Answer, ClaimAccount, Decision, ImportAccounts, RegisterAccount};
 use crate::rejection::Rejection;
@@ -58,6 +59,22 @@ pub fn import(state: &State, command: &ImportAccounts) -> Result<Decision, Rejec
     if events.is_empty() { Ok(Decision::Unchanged(Answer::default())) } else { Ok(Decision::Events(events)) }
 }
 
+/// A repeat changes nothing while the session is among the last that ended in this partition. After
+/// that it says once more what is so already.
+pub fn end_session(
+    state: &State,
+    account_id: AccountId,
+    session_id: SessionId,
+) -> Result<Decision, Rejection> {
+    if !state.accounts.contains_key(&account_id) {
+        return Err(Rejection::AccountNotFound);
+    }
+    if state.ended_sessions.contains(session_id) {
+        return Ok(Decision::Unchanged(Answer { account_id: Some(account_id), ..Answer::default() }));
+    }
+    Ok(Decision::Events(vec![SessionEnded { account_id, session_id }.into()]))
+}
+
 pub fn apply(state: &mut State, event: &Event) {
     match event {
         Event::AccountRegistered(e) => {
@@ -66,6 +83,7 @@ pub fn apply(state: &mut State, event: &Event) {
         Event::AccountClaimed(e) => {
             state.accounts.insert(e.account_id, Account { claimed: true });
         }
+        Event::SessionEnded(e) => state.ended_sessions.push(e.session_id),
         _ => {}
     }
 }

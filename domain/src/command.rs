@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use roomlog_schemas::event::Seq;
-use roomlog_schemas::{Access, AccountId, Event, History, MessageId, RoomId, RoomKind};
+use roomlog_schemas::{Access, AccountId, Event, History, MessageId, RoomId, RoomKind, SessionId};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,9 +11,20 @@ pub enum Command {
     RegisterAccount(RegisterAccount),
     ClaimAccount(ClaimAccount),
     ImportAccounts(ImportAccounts),
+    /// Of a session that the secrets store has revoked.
+    EndSession {
+        account_id: AccountId,
+        session_id: SessionId,
+    },
     CreateRoom(CreateRoom),
-    JoinRoom { room_id: RoomId, account_id: AccountId },
-    LeaveRoom { room_id: RoomId, account_id: AccountId },
+    JoinRoom {
+        room_id: RoomId,
+        account_id: AccountId,
+    },
+    LeaveRoom {
+        room_id: RoomId,
+        account_id: AccountId,
+    },
     SendMessage(SendMessage),
     Import(Box<ImportBatch>),
 }
@@ -25,6 +36,7 @@ impl Command {
             Command::RegisterAccount(_) => "register_account",
             Command::ClaimAccount(_) => "claim_account",
             Command::ImportAccounts(_) => "import_accounts",
+            Command::EndSession { .. } => "end_session",
             Command::CreateRoom(_) => "create_room",
             Command::JoinRoom { .. } => "join_room",
             Command::LeaveRoom { .. } => "leave_room",
@@ -140,6 +152,7 @@ impl Answer {
         match events.first() {
             Some(Event::AccountRegistered(e)) => answer.account_id = Some(e.account_id),
             Some(Event::AccountClaimed(e)) => answer.account_id = Some(e.account_id),
+            Some(Event::SessionEnded(e)) => answer.account_id = Some(e.account_id),
             _ => {}
         }
         // An import's memberships of ancestors come first: its own room is the last event's. A

@@ -27,6 +27,9 @@ impl State {
             Command::RegisterAccount(c) => accounts::register(self, c),
             Command::ClaimAccount(c) => accounts::claim(self, c),
             Command::ImportAccounts(c) => accounts::import(self, c),
+            Command::EndSession { account_id, session_id } => {
+                accounts::end_session(self, *account_id, *session_id)
+            }
             Command::CreateRoom(c) => rooms::create(self, c),
             Command::JoinRoom { room_id, account_id } => rooms::join(self, *room_id, *account_id),
             Command::LeaveRoom { room_id, account_id } => rooms::leave(self, *room_id, *account_id),
@@ -38,7 +41,9 @@ impl State {
     /// Takes an accepted event into the state. Total: never fails, whatever the event.
     pub fn apply(&mut self, event: &Event) {
         match event {
-            Event::AccountRegistered(_) | Event::AccountClaimed(_) => accounts::apply(self, event),
+            Event::AccountRegistered(_) | Event::AccountClaimed(_) | Event::SessionEnded(_) => {
+                accounts::apply(self, event);
+            }
             _ => rooms::apply(self, event),
         }
     }

@@ -1,17 +1,20 @@
 //! The state of one partition, rebuilt by replay.
 
-use imbl::{HashMap, OrdMap, OrdSet, Vector};
+use imbl::{HashMap, HashSet, OrdMap, OrdSet, Vector};
 use roomlog_schemas::event::Seq;
-use roomlog_schemas::{Access, AccountId, History, MessageId, RoomId, RoomKind};
+use roomlog_schemas::{Access, AccountId, History, MessageId, RoomId, RoomKind, SessionId};
 
 /// Most messages of a partition that a reply finds without asking a store.
 pub const RECENT_MESSAGES: usize = 4096;
+/// Most ended sessions of a partition that ending again leaves as they are.
+pub const ENDED_SESSIONS: usize = 4096;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
     pub accounts: HashMap<AccountId, Account>,
     pub rooms: HashMap<RoomId, Room>,
     pub recent: RecentMessages,
+    pub ended_sessions: EndedSessions,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +117,31 @@ impl RecentMessages {
             && let Some(oldest) = self.order.pop_front()
         {
             self.rooms.remove(&oldest);
+        }
+    }
+}
+
+/// The partition's sessions that ended last: a client that repeats its log-out adds nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EndedSessions {
+    sessions: HashSet<SessionId>,
+    order: Vector<SessionId>,
+}
+
+impl EndedSessions {
+    pub fn contains(&self, session: SessionId) -> bool {
+        self.sessions.contains(&session)
+    }
+
+    pub fn push(&mut self, session: SessionId) {
+        if self.sessions.insert(session).is_some() {
+            return;
+        }
+        self.order.push_back(session);
+        if self.order.len() > ENDED_SESSIONS
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.sessions.remove(&oldest);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Accounts: registered, imported, claimed.
+//! Accounts: registered, imported, claimed; sessions ended.
 
 mod support;
 use support::*;
@@ -81,4 +81,32 @@ fn registering_an_imported_account_does_not_claim_it() {
         .then_unchanged(account_answer(ANNA))
         .when(claim(ANNA))
         .then([claimed(ANNA)]);
+}
+
+#[test]
+fn a_session_ends_once_and_alone() {
+    given([registered(ANNA)])
+        .when(end_session(ANNA, PHONE))
+        .then([session_ended(ANNA, PHONE)])
+        .when(end_session(ANNA, PHONE))
+        .then_unchanged(account_answer(ANNA))
+        .when(end_session(ANNA, LAPTOP))
+        .then([session_ended(ANNA, LAPTOP)]);
+}
+
+#[test]
+fn nobodys_session_cannot_end() {
+    given([registered(ANNA)]).when(end_session(BEN, PHONE)).then_rejected(Rejection::AccountNotFound);
+}
+
+#[test]
+fn a_session_that_ended_long_ago_may_be_said_to_have_ended_again() {
+    let others = (0..roomlog_domain::state::ENDED_SESSIONS as u128)
+        .map(|n| session_ended(ANNA, SessionId::from_u128(0x1000 + n)));
+    given([registered(ANNA), session_ended(ANNA, PHONE)])
+        .and(others)
+        .when(end_session(ANNA, PHONE))
+        .then([session_ended(ANNA, PHONE)])
+        .when(end_session(ANNA, PHONE))
+        .then_unchanged(account_answer(ANNA));
 }

@@ -14,6 +14,11 @@ fn claiming_answers_with_the_account() {
 }
 
 #[test]
+fn ending_a_session_answers_with_the_account() {
+    given([registered(ANNA)]).when(end_session(ANNA, PHONE)).then_answered(account_answer(ANNA));
+}
+
+#[test]
 fn creating_answers_with_the_room_and_its_owners_joining() {
     given_nothing()
         .when(create_root(ROOT, ANNA))

@@ -137,6 +137,7 @@ fn assert_answer(step: &Step) {
         Command::ClaimAccount(c) => (Some(c.account_id), None, None, 0),
         // Many accounts and no room: nothing that a client could not tell from its command.
         Command::ImportAccounts(_) => (answer.account_id, None, None, 0),
+        Command::EndSession { account_id, .. } => (Some(*account_id), None, None, 0),
         Command::CreateRoom(c) => (None, Some(c.room_id), None, 0),
         Command::JoinRoom { room_id, .. } | Command::LeaveRoom { room_id, .. } => {
             (None, Some(*room_id), None, 0)

@@ -121,7 +121,8 @@ impl<'a> Changes<'a> {
             Event::MemberLeft(e) => {
                 self.list.push(DirectoryChange::Left { room_id: e.room_id, account_id: e.account_id });
             }
-            Event::MessageSent(_) | Event::ImportNoted(_) => {}
+            // Which sessions live is in the secrets store.
+            Event::MessageSent(_) | Event::ImportNoted(_) | Event::SessionEnded(_) => {}
         }
         if let Some((room, seq)) = event.timeline() {
             self.reach(room, seq);

@@ -89,7 +89,10 @@ impl Rows {
         let record_time_ms = command.record_time_ms;
         self.events.push(StoredEvent { room_id, seq, offset, record_time_ms, event: encoded });
         match event {
-            Event::AccountRegistered(_) | Event::AccountClaimed(_) | Event::ImportNoted(_) => {}
+            Event::AccountRegistered(_)
+            | Event::AccountClaimed(_)
+            | Event::SessionEnded(_)
+            | Event::ImportNoted(_) => {}
             Event::RoomCreated(e) => {
                 self.histories.push((room_id, HistoryRule { from: seq, rule: e.history }))
             }

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use roomlog_eventlog::{EventLog, LogIdentity};
-use roomlog_stores::progress::Progress;
+use roomlog_eventlog::{Accepted, Broadcast, Content, EventLog, LogIdentity};
+use roomlog_schemas::Event;
+use roomlog_stores::progress::{Progress, Projection};
+use roomlog_stores::signal::{Joining, publish_joinings};
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -61,6 +63,7 @@ pub struct Projectors {
     log: Arc<dyn EventLog>,
     stores: Stores,
     progress: Arc<Progress>,
+    signals: Option<Arc<dyn Broadcast>>,
     handle: Handle,
 }
 
@@ -72,7 +75,14 @@ impl Projectors {
             partitions.map(move |partition| Arc::new(Cell::new(projection, partition)))
         });
         let handle = Handle::new(cells.collect());
-        Self { options, log, stores, progress, handle }
+        Self { options, log, stores, progress, signals: None, handle }
+    }
+
+    /// Tells the processes with live streams of each joining once it is in the room store.
+    #[must_use]
+    pub fn with_signals(mut self, signals: Arc<dyn Broadcast>) -> Self {
+        self.signals = Some(signals);
+        self
     }
 
     pub fn handle(&self) -> Handle {
@@ -128,6 +138,7 @@ impl Projectors {
             },
             cell: cell.clone(),
             progress: self.progress.clone(),
+            signals: self.signals.clone().filter(|_| cell.projection == Projection::RoomEvents),
         }
     }
 }
@@ -151,6 +162,7 @@ struct Task {
     pipeline: Pipeline,
     cell: Arc<Cell>,
     progress: Arc<Progress>,
+    signals: Option<Arc<dyn Broadcast>>,
 }
 
 impl Task {
@@ -170,6 +182,9 @@ impl Task {
             let batch = batch?;
             self.pipeline.store(&batch).await?;
             self.reached(batch.cursor.next_offset);
+            if let Some(signals) = &self.signals {
+                publish_joinings(&**signals, &joinings(&batch.records));
+            }
             lag::record_delay(self.cell.projection, &batch);
         }
         Ok(())
@@ -187,4 +202,18 @@ impl Task {
         self.progress.report(projection, partition, next_offset);
         self.cell.reached(next_offset);
     }
+}
+
+fn joinings(records: &[Accepted]) -> Vec<Joining> {
+    let mut joinings = Vec::new();
+    for record in records {
+        let Content::Command(command) = &record.content else { continue };
+        for event in &command.events {
+            if let Event::MemberJoined(e) = event {
+                let (account_id, room_id, seq) = (e.account_id, e.room_id, e.seq);
+                joinings.push(Joining { account_id, room_id, seq, offset: record.offset });
+            }
+        }
+    }
+    joinings
 }

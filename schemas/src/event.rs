@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{AccountId, MessageId, RoomId};
+use crate::ids::{AccountId, MessageId, RoomId, SessionId};
 
 /// Place in a room's timeline: gap-free from 1.
 pub type Seq = u64;
@@ -64,13 +64,14 @@ events! {
     MemberLeft = "member_left",
     MessageSent = "message_sent",
     ImportNoted = "import_noted",
+    SessionEnded = "session_ended",
 }
 
 impl Event {
     /// Room and place in its timeline, for the events that have one.
     pub fn timeline(&self) -> Option<(RoomId, Seq)> {
         match self {
-            Event::AccountRegistered(_) | Event::AccountClaimed(_) => None,
+            Event::AccountRegistered(_) | Event::AccountClaimed(_) | Event::SessionEnded(_) => None,
             Event::RoomCreated(e) => Some((e.room_id, e.seq)),
             Event::MemberJoined(e) => Some((e.room_id, e.seq)),
             Event::MemberLeft(e) => Some((e.room_id, e.seq)),
@@ -82,7 +83,10 @@ impl Event {
     /// Where an imported event comes from.
     pub fn imported(&self) -> Option<&Imported> {
         match self {
-            Event::AccountRegistered(_) | Event::AccountClaimed(_) | Event::RoomCreated(_) => None,
+            Event::AccountRegistered(_)
+            | Event::AccountClaimed(_)
+            | Event::SessionEnded(_)
+            | Event::RoomCreated(_) => None,
             Event::MemberJoined(e) => e.imported.as_ref(),
             Event::MemberLeft(e) => e.imported.as_ref(),
             Event::MessageSent(e) => e.imported.as_ref(),
@@ -121,6 +125,13 @@ pub struct AccountClaimed {
     pub username: Bytes,
     /// Sealed.
     pub email: Bytes,
+}
+
+/// A log-in ended before it expired. The secrets store had revoked it before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionEnded {
+    pub account_id: AccountId,
+    pub session_id: SessionId,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -50,6 +50,7 @@ schemas! {
     "member_left": ["v1"],
     "message_sent": ["v1"],
     "import_noted": ["v1"],
+    "session_ended": ["v1"],
 }
 
 /// The schemas that this build knows.

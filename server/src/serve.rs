@@ -75,6 +75,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         service: service.clone(),
         accounts,
         sessions: Sessions {
+            service: service.clone(),
             secrets: platform.secrets.clone(),
             passwords,
             tokens: platform.auth.tokens.clone(),
@@ -106,6 +107,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             log: platform.log.clone(),
             identity: platform.identity,
             rooms: platform.rooms.clone(),
+            directory: platform.directory.clone(),
+            secrets: platform.secrets.clone(),
+            // Every partition is followed here: the tails tell of everything.
+            signals: None,
             sealer: platform.sealer.clone(),
             progress: platform.progress.clone(),
             auth: platform.auth.clone(),

@@ -17,6 +17,7 @@ pub mod progress;
 pub mod rooms;
 pub mod sealing;
 pub mod secrets;
+pub mod signal;
 pub mod sqlite;
 
 #[cfg(any(test, feature = "testing"))]

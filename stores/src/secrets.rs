@@ -83,7 +83,10 @@ pub struct Session {
 pub enum Rotation {
     Rotated(Session),
     /// An old token came again: the session is now revoked.
-    Reused,
+    Reused {
+        account_id: AccountId,
+        session_id: SessionId,
+    },
     /// No such token, or the session has expired or was revoked.
     Unknown,
 }
@@ -133,7 +136,17 @@ pub trait SecretsStore: Send + Sync + 'static {
     /// Whether the session exists and is neither expired nor revoked.
     async fn session_is_live(&self, session: SessionId, now_ms: i64) -> Result<bool, StoreError>;
 
-    async fn revoke_session(&self, session: SessionId) -> Result<(), StoreError>;
+    /// The account's sessions that are neither expired nor revoked, newest first, at most `limit`.
+    async fn live_sessions(
+        &self,
+        account: AccountId,
+        now_ms: i64,
+        limit: usize,
+    ) -> Result<Vec<Session>, StoreError>;
+
+    /// Revokes a session of this account: its tokens are good for nothing any more. True if the
+    /// account has such a session, also one that was revoked before.
+    async fn revoke_session(&self, account: AccountId, session: SessionId) -> Result<bool, StoreError>;
 
     /// A code with which a person may claim an imported account; replaces an earlier one.
     async fn put_claim_code(

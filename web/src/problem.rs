@@ -63,6 +63,12 @@ impl Problem {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", title)
     }
 
+    /// The access token is valid, but its session was ended before.
+    pub fn session_ended() -> Self {
+        let title = "The session of this access token has ended: log in again.";
+        Self { code: "session_ended".into(), ..Self::unauthorized(title) }
+    }
+
     /// The room is unknown, or this account may not know of it: the same answer for both.
     pub fn room_not_found() -> Self {
         Self::not_found("room_not_found", "There is no such room, or you are not a member of it.")

@@ -144,7 +144,7 @@ fn present(key: Result<ContentKey, SealError>) -> Result<Option<ContentKey>, Sea
 fn view_event(event: &Event, record_time_ms: i64, key: Option<&ContentKey>) -> Option<EventView> {
     let at = timestamp(record_time_ms);
     Some(match event {
-        Event::AccountRegistered(_) | Event::AccountClaimed(_) => return None,
+        Event::AccountRegistered(_) | Event::AccountClaimed(_) | Event::SessionEnded(_) => return None,
         Event::RoomCreated(e) => EventView::RoomCreated {
             at,
             parent_id: e.parent_id,

@@ -124,15 +124,18 @@ impl Reading {
                 // The store knows of a joining that the tail has still to read.
                 Look::End if self.step.next < self.step.joined.seq => Flow::Break(Outcome::Retry),
                 // Nothing may be awaited from here on: the socket's task has to hear of it at once.
-                Look::End if self.step.room.go_live(self.step.key, self.step.next) => {
-                    Flow::Break(Outcome::Live { from_store: self.from_store })
-                }
+                Look::End if self.go_live() => Flow::Break(Outcome::Live { from_store: self.from_store }),
                 Look::End => GO_ON,
             };
             if let Flow::Break(outcome) = flow {
                 return Ok(outcome);
             }
         }
+    }
+
+    fn go_live(&self) -> bool {
+        let Step { room, key, next, joined, .. } = &self.step;
+        room.go_live(*key, *next, joined.seq)
     }
 
     /// Passes over what is hidden; false if the next event is shown.

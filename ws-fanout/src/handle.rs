@@ -11,6 +11,8 @@ use crate::hub::Hub;
 /// What the tail of a partition is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
+    /// No socket needs it.
+    Idle,
     /// Not yet reading.
     Starting,
     Running,
@@ -39,19 +41,21 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Whether every tail has once reached the end of its partition, none has stopped, and the
-    /// process is not ending. While the log is away after that, this stays true.
+    /// Whether the service runs and no tail has stopped; with `tail_all`, whether besides each has
+    /// once reached the end of its partition. While the log is away after that, this stays true.
     pub fn is_ready(&self) -> bool {
-        !self.hub.is_closing()
-            && self.hub.partitions().iter().all(|partition| {
+        let must_have_caught_up = self.hub.options.tail_all;
+        self.hub.is_running()
+            && self.hub.partitions().all(|partition| {
                 let progress = partition.progress();
-                progress.is_caught_up && !matches!(progress.state, State::Stopped { .. })
+                let is_there = progress.is_caught_up || !must_have_caught_up;
+                is_there && !matches!(progress.state, State::Stopped { .. })
             })
     }
 
-    /// One for each partition.
+    /// One for each partition, also of those that are not followed now.
     pub fn statuses(&self) -> Vec<PartitionStatus> {
-        self.hub.partitions().iter().map(|partition| partition.status()).collect()
+        self.hub.partitions().map(|partition| partition.status()).collect()
     }
 
     pub fn stopped(&self) -> Vec<PartitionStatus> {

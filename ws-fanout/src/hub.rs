@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use roomlog_eventlog::{Topic, TopicPartition};
-use roomlog_schemas::RoomId;
+use roomlog_schemas::{AccountId, RoomId};
 use roomlog_stores::StoreError;
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
 use crate::accounts::Accounts;
@@ -25,15 +25,20 @@ pub(crate) struct Hub {
     pub store_readers: Semaphore,
     /// The sockets' tasks.
     pub tasks: TaskTracker,
-    partitions: Vec<Arc<Partition>>,
+    rooms: Vec<Arc<Partition>>,
+    account_partitions: Vec<Arc<Partition>>,
+    is_running: AtomicBool,
     is_closing: AtomicBool,
 }
 
 impl Hub {
     pub fn new(deps: FanoutDeps, options: Options) -> Self {
-        let partitions = (0..deps.identity.partitions.rooms).map(TopicPartition::rooms);
+        let counts = deps.identity.partitions;
+        let partition = |id| Arc::new(Partition::new(id));
         Self {
-            partitions: partitions.map(|id| Arc::new(Partition::new(id))).collect(),
+            rooms: (0..counts.rooms).map(TopicPartition::rooms).map(partition).collect(),
+            account_partitions: (0..counts.accounts).map(TopicPartition::accounts).map(partition).collect(),
+            is_running: AtomicBool::new(false),
             store_readers: Semaphore::new(options.store_readers),
             accounts: Accounts::default(),
             telemetry: Telemetry::new(),
@@ -44,13 +49,33 @@ impl Hub {
         }
     }
 
-    pub fn partitions(&self) -> &[Arc<Partition>] {
-        &self.partitions
+    /// All of them.
+    pub fn partitions(&self) -> impl Iterator<Item = &Arc<Partition>> {
+        self.rooms.iter().chain(&self.account_partitions)
+    }
+
+    /// Those of rooms, by their number.
+    pub fn room_partitions(&self) -> &[Arc<Partition>] {
+        &self.rooms
     }
 
     pub fn partition_of(&self, room: RoomId) -> &Arc<Partition> {
         let id = self.deps.identity.partitions.partition_of(Topic::Rooms, room.slot());
-        &self.partitions[id.partition as usize]
+        &self.rooms[id.partition as usize]
+    }
+
+    pub fn partition_of_account(&self, account: AccountId) -> &Arc<Partition> {
+        let id = self.deps.identity.partitions.partition_of(Topic::Accounts, account.slot());
+        &self.account_partitions[id.partition as usize]
+    }
+
+    /// Where the log ends now. While the log is away nothing is accepted: then it ends where the tail
+    /// is, as far as anybody can tell.
+    pub async fn end(&self, partition: &Partition, deadline: Instant) -> u64 {
+        match timeout_at(deadline, self.deps.log.end(partition.id)).await {
+            Ok(Ok(end)) => end,
+            Ok(Err(_)) | Err(_) => partition.processed(),
+        }
     }
 
     /// Waits until the room store holds everything below `next_offset`; false if the deadline came
@@ -72,6 +97,15 @@ impl Hub {
 
     pub fn backoff(&self) -> Backoff {
         Backoff::new(self.options.shortest_pause, self.options.longest_pause)
+    }
+
+    /// From here on tails begin and sockets open.
+    pub fn run(&self) {
+        self.is_running.store(true, Ordering::SeqCst);
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.is_running.load(Ordering::SeqCst) && !self.is_closing()
     }
 
     pub fn is_closing(&self) -> bool {

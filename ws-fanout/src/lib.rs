@@ -7,8 +7,9 @@
 //!   room store ──────────────────────────────┘
 //! ```
 //!
-//! * A [`tail`] per partition follows the log from the cursor of the projection `room_events`: what
-//!   lies before it is in the room store, what comes after goes through the tail.
+//! * A [`tail`] follows a partition of the log from the cursor of the projection `room_events`: what
+//!   lies before it is in the room store, what comes after goes through the tail. It runs while a
+//!   socket needs it, or always. What an account joins where none runs is heard of by [`joining`].
 //! * A [`room`] holds the newest events (its ring) and the sockets attached to it. An event is
 //!   encoded once, and the same bytes go to every socket.
 //! * A [`socket`] has, for each room, the next seq that it has to send. It is *live* when the tail
@@ -27,6 +28,7 @@ mod close;
 mod encode;
 mod handle;
 mod hub;
+mod joining;
 mod opening;
 mod options;
 mod origin;

@@ -35,6 +35,14 @@ pub struct Options {
     pub rings_bytes: usize,
     /// Sockets that read the room store at the same time.
     pub store_readers: usize,
+    /// Follows every partition all the time, so that no socket waits for a tail to begin. Without it
+    /// only those are followed that the sockets need: for many processes with many partitions.
+    pub tail_all: bool,
+    /// How long a partition is followed after the last socket that needed it.
+    pub tail_linger: Duration,
+    /// How often the rooms of an account with sockets are looked up while it might have joined one in
+    /// a partition that is not followed, and no signal said so. Only without `tail_all`.
+    pub poll_interval: Duration,
     /// Longest that opening a socket waits for the tails, and for the room store.
     pub open_timeout: Duration,
     /// Longest that a closing socket waits for its client.
@@ -69,6 +77,9 @@ impl Default for Options {
             ring_bytes: 256 * 1024,
             rings_bytes: 64 * 1024 * 1024,
             store_readers: 16,
+            tail_all: true,
+            tail_linger: Duration::from_secs(60),
+            poll_interval: Duration::from_secs(10),
             open_timeout: Duration::from_secs(5),
             close_timeout: Duration::from_secs(3),
             drain_timeout: Duration::from_secs(8),

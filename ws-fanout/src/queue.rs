@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::CloseReason;
+use crate::partition::Lease;
 
 /// What one frame costs besides its bytes, which are shared.
 const FRAME_OVERHEAD: usize = 32;
@@ -39,11 +40,21 @@ struct Inner {
     session: SessionId,
 }
 
-/// What happened to a room of the socket, in the order of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What happened to a room of the socket. Those of the tail are in the order of the log.
+#[derive(Debug)]
 pub(crate) enum Notice {
-    /// The account became a member by this event.
-    Joined { room: RoomId, seq: Seq, offset: u64 },
+    /// The account became a member by this event. From the tail, or where that had not begun, from
+    /// the store: then it may come late, and again.
+    Joined {
+        room: RoomId,
+        seq: Seq,
+        /// The end of this membership, if the store knew it already.
+        left: Option<Seq>,
+        /// The tail has read the event if it has processed everything up to here; 0 where it has.
+        offset: u64,
+        /// Of the room's partition; its tail has begun.
+        lease: Lease,
+    },
     /// The account's membership ended with this event.
     Left { room: RoomId, seq: Seq },
     /// The socket was live in this room and is not any more: this seq is the next to send.

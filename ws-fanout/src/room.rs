@@ -48,6 +48,8 @@ struct Attachment {
     queue: Arc<SocketQueue>,
     /// For a live one: the only seq that it is sent next.
     next: Seq,
+    /// Of a live one: its account's joining.
+    joined: Seq,
     is_live: bool,
 }
 
@@ -100,7 +102,7 @@ impl Room {
     /// Adds a socket, not live at first. `None` if the room is gone.
     pub fn attach(&self, queue: &Arc<SocketQueue>) -> Option<usize> {
         let mut inner = self.lock();
-        let attachment = Attachment { queue: queue.clone(), next: 0, is_live: false };
+        let attachment = Attachment { queue: queue.clone(), next: 0, joined: 0, is_live: false };
         (!inner.is_gone).then(|| inner.attachments.insert(attachment))
     }
 
@@ -165,18 +167,25 @@ impl Room {
         self.lock().last.get_or_insert(last);
     }
 
-    /// Makes a socket live, unless `next` exists already: then it has to be read first.
-    pub fn go_live(&self, key: usize, next: Seq) -> bool {
+    /// Makes a socket live whose account joined with this event, unless `next` exists already: then it
+    /// has to be read first.
+    pub fn go_live(&self, key: usize, next: Seq, joined: Seq) -> bool {
         let mut inner = self.lock();
         if inner.last.is_none_or(|last| last.seq >= next) {
             return false;
         }
         let Some(attachment) = inner.attachments.get_mut(key) else { return false };
         attachment.next = next;
+        attachment.joined = joined;
         if !std::mem::replace(&mut attachment.is_live, true) {
             inner.live += 1;
         }
         true
+    }
+
+    /// The seq that a live socket is sent next.
+    pub fn next_of(&self, key: usize) -> Option<Seq> {
+        self.lock().attachments.get(key).filter(|attachment| attachment.is_live).map(|live| live.next)
     }
 
     /// The first seq whose record is at this offset or later, present or to come; `None` where only
@@ -217,8 +226,14 @@ impl Inner {
         let mut ended = Vec::new();
         for (key, attachment) in self.attachments.iter_mut().filter(|(_, attachment)| attachment.is_live) {
             let next = attachment.next;
+            let leaves = leaver == Some(attachment.queue.account) && seq > attachment.joined;
             let is_sent = match seq.cmp(&next) {
-                // Its `since` is ahead of this instance.
+                // Its `since` is ahead of this instance. So it has the removal, or pretends to.
+                Ordering::Less if leaves => {
+                    attachment.queue.notify(Notice::Ended { room, next });
+                    ended.push(key);
+                    continue;
+                }
                 Ordering::Less => continue,
                 Ordering::Equal => frame.is_some_and(|frame| attachment.queue.push_live(frame)),
                 Ordering::Greater => false,
@@ -227,7 +242,7 @@ impl Inner {
                 attachment.is_live = false;
                 self.live -= 1;
                 attachment.queue.notify(Notice::Behind { room, next });
-            } else if leaver == Some(attachment.queue.account) {
+            } else if leaves {
                 attachment.queue.notify(Notice::Ended { room, next: seq + 1 });
                 ended.push(key);
             } else {

@@ -1,18 +1,20 @@
-//! The service: a tail per partition, and the sockets.
+//! The service: the tails that the sockets need, and the sockets.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use roomlog_eventlog::{EventLog, LogIdentity};
+use roomlog_eventlog::{Broadcast, EventLog, LogIdentity};
 use roomlog_stores::progress::Progress;
-use roomlog_stores::{RoomStore, Sealer};
+use roomlog_stores::{DirectoryStore, RoomStore, Sealer, SecretsStore};
 use roomlog_web::Auth;
 use roomlog_web::commands::Commands;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::hub::Hub;
+use crate::joining;
+use crate::partition::Partition;
 use crate::tail::Tail;
 use crate::{Handle, Options, upgrade};
 
@@ -22,6 +24,13 @@ pub struct FanoutDeps {
     pub log: Arc<dyn EventLog>,
     pub identity: LogIdentity,
     pub rooms: Arc<dyn RoomStore>,
+    /// For its cursors in the partitions of accounts.
+    pub directory: Arc<dyn DirectoryStore>,
+    /// Tells which sessions live.
+    pub secrets: Arc<dyn SecretsStore>,
+    /// The topic `signals`, on which the projectors tell of joinings. Without `tail_all` and without
+    /// signals an account's joining is found by the poll, after `poll_interval` or so.
+    pub signals: Option<Arc<dyn Broadcast>>,
     pub sealer: Sealer,
     pub progress: Arc<Progress>,
     pub auth: Auth,
@@ -61,10 +70,10 @@ impl Fanout {
         let mut tails = JoinSet::new();
         let mut partitions = std::collections::HashMap::new();
         for partition in hub.partitions() {
-            let tail = Tail::new(hub.clone(), partition.clone());
-            let task = tails.spawn(async move { tail.run().await });
+            let task = tails.spawn(keep(hub.clone(), partition.clone()));
             partitions.insert(task.id(), partition.clone());
         }
+        hub.run();
         let watch = async {
             while let Some(ended) = tails.join_next_with_id().await {
                 let (id, error) = match ended {
@@ -77,9 +86,17 @@ impl Fanout {
             }
             std::future::pending::<()>().await;
         };
+        // Where every partition is followed, the tails tell of everything.
+        let joining = async {
+            match hub.options.tail_all {
+                true => std::future::pending().await,
+                false => joining::run(&hub).await,
+            }
+        };
         tokio::select! {
             () = shutdown.cancelled() => {}
             () = watch => {}
+            () = joining => {}
         }
         hub.close_all();
         let limit = hub.options.drain_timeout + hub.options.close_timeout + GRACE;
@@ -87,5 +104,43 @@ impl Fanout {
             tracing::warn!(sockets = hub.accounts.sockets(), "sockets were cut off");
         }
         tails.shutdown().await;
+    }
+}
+
+/// Runs a partition's tail whenever somebody needs it, until something that waiting does not mend;
+/// the answer says what.
+async fn keep(hub: Arc<Hub>, partition: Arc<Partition>) -> String {
+    let _always = hub.options.tail_all.then(|| partition.lease());
+    loop {
+        partition.is_wanted().await;
+        partition.starting();
+        let _counted = Counted::new(hub.clone());
+        let mut tail = Box::pin(Tail::new(hub.clone(), partition.clone()).run());
+        loop {
+            tokio::select! {
+                error = &mut tail => return error,
+                () = partition.is_unwanted(hub.options.tail_linger) => {
+                    if partition.retire() {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A tail, in the metric.
+struct Counted(Arc<Hub>);
+
+impl Counted {
+    fn new(hub: Arc<Hub>) -> Self {
+        hub.telemetry.tails.increment(1.0);
+        Self(hub)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.telemetry.tails.decrement(1.0);
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use roomlog_eventlog::{Accepted, AcceptedReader, Content, Cursor, LogError, ReadError};
+use roomlog_eventlog::{Accepted, AcceptedReader, Content, Cursor, LogError, ReadError, Topic};
 use roomlog_schemas::Event;
 use tokio::time::timeout;
 
@@ -39,7 +39,7 @@ impl Tail {
             Ok(opened) => opened,
             Err(error) => return chain(&error),
         };
-        self.partition.advance(reader.next_offset(), reader.next_offset() >= end);
+        self.partition.begin(reader.next_offset(), reader.next_offset() >= end);
         let mut backoff = self.hub.backoff();
         loop {
             match reader.next().await {
@@ -59,7 +59,7 @@ impl Tail {
         }
     }
 
-    /// A reader at the cursor of the projection `room_events`, and the log's end before it.
+    /// A reader at the projection's cursor, and the log's end before it.
     async fn open(&self) -> Result<(AcceptedReader, u64), ReadError> {
         let mut backoff = self.hub.backoff();
         let cursor = self.cursor().await;
@@ -75,13 +75,19 @@ impl Tail {
         }
     }
 
+    /// Of the projection `room_events`, or of the directory: rooms are looked up in the one, and what
+    /// happens to accounts is read from the log alone.
     async fn cursor(&self) -> Cursor {
         let mut backoff = self.hub.backoff();
+        let (deps, id) = (&self.hub.deps, self.partition.id);
         loop {
-            match self.hub.deps.rooms.cursor(self.partition.id).await {
+            let cursor = match id.topic {
+                Topic::Rooms => deps.rooms.cursor(id).await,
+                Topic::Accounts => deps.directory.cursor(id).await,
+            };
+            match cursor {
                 Ok(cursor) => {
-                    return cursor
-                        .unwrap_or_else(|| Cursor::start(self.hub.deps.identity, self.partition.id));
+                    return cursor.unwrap_or_else(|| Cursor::start(deps.identity, id));
                 }
                 Err(error) => self.pause(&mut backoff, &error).await,
             }
@@ -109,12 +115,19 @@ impl Tail {
             }
             match event {
                 Event::MemberJoined(e) => {
-                    let notice = Notice::Joined { room: e.room_id, seq: e.seq, offset: record.offset };
-                    self.hub.accounts.notify(e.account_id, notice);
+                    self.hub.accounts.notify(e.account_id, || Notice::Joined {
+                        room: e.room_id,
+                        seq: e.seq,
+                        left: None,
+                        offset: record.offset,
+                        lease: self.partition.lease(),
+                    });
                 }
                 Event::MemberLeft(e) => {
-                    self.hub.accounts.notify(e.account_id, Notice::Left { room: e.room_id, seq: e.seq });
+                    let (room, seq) = (e.room_id, e.seq);
+                    self.hub.accounts.notify(e.account_id, || Notice::Left { room, seq });
                 }
+                Event::SessionEnded(e) => self.hub.accounts.close_session(e.account_id, e.session_id),
                 _ => {}
             }
         }
@@ -144,7 +157,7 @@ impl Tail {
 
     /// Keeps the rings of this partition within its part of the limit.
     fn evict(&mut self) {
-        let most = self.hub.options.rings_bytes / self.hub.partitions().len().max(1);
+        let most = self.hub.options.rings_bytes / self.hub.room_partitions().len().max(1);
         if self.ring_bytes > most {
             // More than is needed, so that it is not needed again at once.
             let freed = self.partition.evict(self.ring_bytes - most * 3 / 4);

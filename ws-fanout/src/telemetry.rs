@@ -6,6 +6,7 @@ use crate::CloseReason;
 
 pub(crate) struct Telemetry {
     pub sockets: Gauge,
+    pub tails: Gauge,
     pub frames: Counter,
     pub bytes: Counter,
     pub resumes_from_ring: Counter,
@@ -19,6 +20,7 @@ impl Telemetry {
     pub fn new() -> Self {
         Self {
             sockets: gauge!("roomlog_fanout_sockets"),
+            tails: gauge!("roomlog_fanout_tails"),
             frames: counter!("roomlog_fanout_frames_sent_total"),
             bytes: counter!("roomlog_fanout_bytes_sent_total"),
             resumes_from_ring: counter!("roomlog_fanout_resumes_total", "source" => "buffer"),

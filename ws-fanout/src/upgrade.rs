@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::hub::Hub;
 use crate::opening::{self, Place};
+use crate::partition::Partition;
 use crate::protocol::{BEARER_PREFIX, SUBPROTOCOL};
 use crate::socket::Socket;
 use crate::{handle, origin};
@@ -87,12 +88,13 @@ async fn upgrade(hub: Arc<Hub>, request: &Parts, upgraded: Option<OnUpgrade>) ->
     Ok(response)
 }
 
-/// Whether every tail has begun.
+/// Whether the service runs, and every tail that is to run always has caught up.
 fn is_started(hub: &Hub) -> bool {
-    hub.partitions().iter().all(|partition| {
+    let has_caught_up = |partition: &Arc<Partition>| {
         let progress = partition.progress();
         progress.is_caught_up || matches!(progress.state, handle::State::Stopped { .. })
-    })
+    };
+    hub.is_running() && (!hub.options.tail_all || hub.partitions().all(has_caught_up))
 }
 
 /// RFC 6455, section 4.2.1; the answer is the value of `Sec-WebSocket-Accept`.

@@ -1,4 +1,5 @@
-//! Clients that come and go at random, on two instances that come and go at random: every seq once
+//! Clients that come and go at random, on two instances that come and go at random, follow everything
+//! or only what they need, and hear of joinings or don't: every seq once
 //! and in order, whatever happens, and nothing that an account may not see.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
@@ -9,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use common::client::Client;
+use common::signals::Fate;
 use common::{Fixture, Server};
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, IteratorRandom};
@@ -184,6 +186,9 @@ async fn simulate(seed: u64, steps: usize) -> (u64, u64) {
         ring_events: *[1, 5, 50].choose(random).unwrap(),
         rings_bytes: *[0, 20_000, 1 << 20].choose(random).unwrap(),
         queue_bytes: *[500, 5_000, 100_000].choose(random).unwrap(),
+        tail_all: random.random(),
+        tail_linger: Duration::from_millis(*[0, 3, 1_000].choose(random).unwrap()),
+        poll_interval: Duration::from_millis(*[8, 200].choose(random).unwrap()),
         shortest_pause: Duration::from_millis(1),
         longest_pause: Duration::from_millis(5),
         ..Options::default()
@@ -220,7 +225,12 @@ async fn simulate(seed: u64, steps: usize) -> (u64, u64) {
                     auditor.client = None;
                 }
             }
-            98..100 if has_projectors => {
+            98 => {
+                let fates = [Fate::Arrives, Fate::Doubled, Fate::Lost, Fate::Held];
+                f.signals.set(*fates.choose(&mut random).unwrap());
+                f.signals.release();
+            }
+            99 if has_projectors => {
                 f.stop_projectors().await;
                 has_projectors = false;
             }

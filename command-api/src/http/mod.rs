@@ -4,6 +4,7 @@ mod accounts;
 mod imports;
 mod key;
 mod rooms;
+mod sessions;
 
 use axum::extract::{DefaultBodyLimit, FromRef};
 use roomlog_web::Auth;
@@ -46,6 +47,9 @@ fn operations() -> OpenApiRouter<CommandApi> {
         .routes(routes!(accounts::claim))
         .routes(routes!(accounts::log_in))
         .routes(routes!(accounts::refresh))
+        .routes(routes!(sessions::list))
+        .routes(routes!(sessions::log_out))
+        .routes(routes!(sessions::end))
         .routes(routes!(rooms::create))
         .routes(routes!(rooms::join, rooms::leave))
         .routes(routes!(rooms::send))

@@ -64,6 +64,7 @@ fn partition_key(events: &[Event]) -> Bytes {
     let id = match events.first() {
         Some(Event::AccountRegistered(e)) => e.account_id.0,
         Some(Event::AccountClaimed(e)) => e.account_id.0,
+        Some(Event::SessionEnded(e)) => e.account_id.0,
         Some(event) => event.timeline().map(|(room, _)| room.0).unwrap_or_default(),
         None => return Bytes::new(),
     };

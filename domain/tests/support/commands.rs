@@ -21,6 +21,10 @@ pub fn import_accounts(accounts: impl IntoIterator<Item = AccountId>) -> Command
     })
 }
 
+pub fn end_session(account_id: AccountId, session_id: SessionId) -> Command {
+    Command::EndSession { account_id, session_id }
+}
+
 pub fn create_root(room_id: RoomId, creator_id: AccountId) -> Command {
     Command::CreateRoom(creation(room_id, None, creator_id))
 }

@@ -2,7 +2,7 @@
 
 use roomlog_schemas::{
     AccountClaimed, AccountRegistered, ImportNoted, Imported, MemberJoined, MemberLeft, MessageSent,
-    RoomCreated,
+    RoomCreated, SessionEnded,
 };
 
 use super::*;
@@ -24,6 +24,10 @@ pub fn account_imported(account_id: AccountId) -> Vec<Event> {
 
 pub fn claimed(account_id: AccountId) -> Vec<Event> {
     vec![AccountClaimed { account_id, username: sealed("name"), email: sealed("e-mail") }.into()]
+}
+
+pub fn session_ended(account_id: AccountId, session_id: SessionId) -> Vec<Event> {
+    vec![SessionEnded { account_id, session_id }.into()]
 }
 
 /// A public root and its owner: seqs 1 and 2.

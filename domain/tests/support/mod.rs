@@ -13,7 +13,7 @@ pub use events::*;
 pub use roomlog_domain::command::{ClaimAccount, CreateRoom, ImportAccounts, RegisterAccount, SendMessage};
 pub use roomlog_domain::{Answer, Command, Context, Decision, ImportBatch, ImportItem, ImportKind};
 pub use roomlog_domain::{Rejection, State};
-pub use roomlog_schemas::{Access, AccountId, Event, History, MessageId, Noted, RoomId, RoomKind};
+pub use roomlog_schemas::{Access, AccountId, Event, History, MessageId, Noted, RoomId, RoomKind, SessionId};
 
 pub const ANNA: AccountId = AccountId::from_u128(0xa);
 pub const BEN: AccountId = AccountId::from_u128(0xb);
@@ -29,6 +29,9 @@ pub const UNKNOWN: RoomId = RoomId::from_u128(0xff);
 pub const HELLO: MessageId = MessageId::from_u128(0x100);
 pub const REPLY: MessageId = MessageId::from_u128(0x101);
 pub const THIRD: MessageId = MessageId::from_u128(0x102);
+
+pub const PHONE: SessionId = SessionId::from_u128(0x200);
+pub const LAPTOP: SessionId = SessionId::from_u128(0x201);
 
 /// Where imported accounts, rooms and messages of these tests come from.
 pub const SOURCE: &str = "elsewhere";

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use roomlog_schemas::{
     AccountClaimed, AccountRegistered, ImportNoted, Imported, MemberJoined, MemberLeft, MessageSent,
-    RoomCreated,
+    RoomCreated, SessionEnded,
 };
 
 use super::*;
@@ -57,6 +57,7 @@ pub fn command() -> impl Strategy<Value = Command> {
         1 => account().prop_map(register),
         1 => account().prop_map(claim),
         1 => vec(account(), 0..4).prop_map(import_accounts),
+        1 => (account(), session()).prop_map(|(account_id, session)| end_session(account_id, session)),
         8 => room_creation().prop_map(Command::CreateRoom),
         8 => (room(), account()).prop_map(|(room_id, account_id)| join(room_id, account_id)),
         4 => (room(), account()).prop_map(|(room_id, account_id)| leave(room_id, account_id)),
@@ -139,6 +140,8 @@ pub fn event() -> impl Strategy<Value = Event> {
         1 => account().prop_map(|account_id| {
             AccountClaimed { account_id, username: sealed("name"), email: sealed("e-mail") }.into()
         }),
+        1 => (account(), session())
+            .prop_map(|(account_id, session_id)| SessionEnded { account_id, session_id }.into()),
         4 => (room(), seq(), option::weighted(0.8, room()), kind(), access(), account()).prop_map(
             |(room_id, seq, parent_id, kind, access, creator_id)| RoomCreated {
                 room_id,
@@ -172,6 +175,10 @@ pub fn event() -> impl Strategy<Value = Event> {
             }
         ),
     ]
+}
+
+fn session() -> impl Strategy<Value = SessionId> {
+    select(vec![PHONE, LAPTOP])
 }
 
 /// The log holds seqs and positions as signed numbers.

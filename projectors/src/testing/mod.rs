@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use roomlog_eventlog::EventLog;
+use roomlog_eventlog::{Broadcast, EventLog};
 use roomlog_stores::progress::Progress;
 use roomlog_stores::sqlite::{SqliteDirectoryStore, SqliteRoomStore, SqliteSecretsStore};
 use roomlog_stores::{MasterKey, Sealer};
@@ -46,17 +46,30 @@ pub struct Running {
 
 /// Starts projectors that lose no time on pauses.
 pub fn start(log: Arc<dyn EventLog>, stores: Stores) -> Running {
-    let options = Options {
-        shortest_pause: Duration::from_millis(1),
-        longest_pause: Duration::from_millis(10),
-        ..Options::default()
-    };
-    start_with(options, log, stores)
+    start_with(without_pauses(), log, stores)
 }
 
 pub fn start_with(options: Options, log: Arc<dyn EventLog>, stores: Stores) -> Running {
     let progress = Arc::new(Progress::default());
-    let projectors = Projectors::new(options, log, stores, progress.clone());
+    run(Projectors::new(options, log, stores, progress.clone()), progress)
+}
+
+/// The same, telling others of joinings.
+pub fn start_signalling(log: Arc<dyn EventLog>, stores: Stores, signals: Arc<dyn Broadcast>) -> Running {
+    let progress = Arc::new(Progress::default());
+    let projectors = Projectors::new(without_pauses(), log, stores, progress.clone());
+    run(projectors.with_signals(signals), progress)
+}
+
+fn without_pauses() -> Options {
+    Options {
+        shortest_pause: Duration::from_millis(1),
+        longest_pause: Duration::from_millis(10),
+        ..Options::default()
+    }
+}
+
+fn run(projectors: Projectors, progress: Arc<Progress>) -> Running {
     let handle = projectors.handle();
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(projectors.run(shutdown.clone()));

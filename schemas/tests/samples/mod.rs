@@ -108,6 +108,7 @@ pub fn events() -> Vec<Event> {
             imported: imported(),
         }
         .into(),
+        SessionEnded { account_id: account(1), session_id: SessionId::from_u128(0x8003) }.into(),
     ]
 }
 

@@ -114,6 +114,7 @@ macro_rules! secrets_store_conformance {
             of_many_that_exchange_one_token_one_succeeds,
             an_expired_token_is_unknown,
             a_revoked_session_stays_revoked,
+            an_account_sees_its_live_sessions,
             a_session_made_again_has_the_new_token,
             a_claim_code_is_checked_replaced_and_removed,
             all_of_it_survives_a_restart,

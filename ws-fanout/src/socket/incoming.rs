@@ -6,7 +6,7 @@ use futures::StreamExt;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::{Phase, Socket, deadlines};
+use super::{Phase, Socket};
 use crate::CloseReason;
 use crate::protocol::{self, ClientFrame, ServerFrame};
 
@@ -17,6 +17,10 @@ impl Socket {
             Phase::Starting(..) | Phase::Done => return false,
             Phase::Closing(closing) if closing.is_deaf => return self.poll_hang_up(cx),
             Phase::Opened { .. } | Phase::Running | Phase::Closing(_) => {}
+        }
+        // What comes next may rest on the fresh token.
+        if self.refreshing.is_some() {
+            return false;
         }
         // Who doesn't read its answers is not asked for more.
         if !self.inbox.frames.is_empty() && self.place.queue.bytes() > self.hub.options.queue_bytes {
@@ -64,27 +68,6 @@ impl Socket {
             detail: Some(detail),
         };
         self.close(CloseReason::Malformed, Some(error));
-    }
-
-    fn refresh(&mut self, access_token: &str) {
-        let refused = |code, title| ServerFrame::Error { code, title, detail: None };
-        match self.hub.deps.auth.verify(access_token) {
-            Ok(who) if who.account_id == self.place.queue.account => {
-                self.place.queue.set_session(who.session_id);
-                let now = Instant::now();
-                self.expires_at = deadlines::expiry(now, who.expires_at);
-                let expires_in = self.expires_at.saturating_duration_since(now).as_secs();
-                self.place.queue.push(ServerFrame::Refreshed { expires_in }.encode());
-            }
-            Ok(_) => {
-                let error = refused(protocol::OTHER_ACCOUNT, "The access token is another account's.");
-                self.close(CloseReason::Unauthorized, Some(error));
-            }
-            Err(problem) => {
-                let error = refused(protocol::TOKEN_REFUSED, &problem.title);
-                self.close(CloseReason::Unauthorized, Some(error));
-            }
-        }
     }
 
     fn unreadable(&mut self, error: &Error) {

@@ -7,6 +7,7 @@ mod deadlines;
 mod gather;
 mod incoming;
 mod outgoing;
+mod refreshing;
 mod rooms;
 mod starting;
 
@@ -18,7 +19,6 @@ use std::task::{Context, Poll};
 use futures::future::BoxFuture;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use roomlog_eventlog::TopicPartition;
 use roomlog_web::Authenticated;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_tungstenite::WebSocketStream;
@@ -28,10 +28,12 @@ use self::closing::Closing;
 use self::commands::InFlight;
 use self::gather::Gather;
 use self::outgoing::Unflushed;
+use self::refreshing::Refreshing;
 use self::rooms::Rooms;
 use self::starting::Starts;
 use crate::hub::Hub;
 use crate::opening::{Opened, Place};
+use crate::partition::Lease;
 use crate::protocol::Start;
 use crate::queue::Inbox;
 
@@ -45,6 +47,7 @@ pub(crate) struct Socket {
     inbox: Inbox,
     unflushed: Unflushed,
     commands: Option<InFlight>,
+    refreshing: Option<Refreshing>,
     timer: Pin<Box<Sleep>>,
     expires_at: Instant,
     last_heard: Instant,
@@ -55,7 +58,7 @@ enum Phase {
     /// Waits for the client's first frame.
     Opened {
         deadline: Instant,
-        ends: Vec<(TopicPartition, u64)>,
+        ends: Vec<(Lease, u64)>,
     },
     /// Looks for the rooms' first seqs.
     Starting(Box<Start>, BoxFuture<'static, Option<Starts>>),
@@ -85,13 +88,14 @@ impl Socket {
         let deadline = now + options.start_timeout;
         let Opened { place, rooms, ends } = opened;
         let mut socket = Self {
-            rooms: Rooms::new(hub.clone(), place.queue.clone(), &rooms),
+            rooms: Rooms::new(hub.clone(), place.queue.clone(), &rooms, &ends),
             place,
             stream,
             phase: Phase::Opened { deadline, ends },
             inbox: Inbox::default(),
             unflushed: Unflushed::default(),
             commands: None,
+            refreshing: None,
             timer: Box::pin(sleep_until(deadline)),
             expires_at: deadlines::expiry(now, who.expires_at),
             last_heard: now,
@@ -110,6 +114,7 @@ impl Socket {
             has_moved |= self.rooms.poll_step(cx);
             has_moved |= self.take_inbox();
             has_moved |= self.poll_commands(cx);
+            has_moved |= self.poll_refresh(cx);
             // What has been written concerns only the rooms that wait for space, and a socket's end.
             let has_written = self.poll_write(cx);
             has_moved |= has_written && (self.rooms.is_behind() || self.phase.is_ending());

@@ -6,12 +6,14 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use roomlog_eventlog::TopicPartition;
 use roomlog_schemas::RoomId;
 use roomlog_schemas::event::Seq;
 use tokio::time::Instant;
 
 use crate::catch_up::{Joined, Stepped};
 use crate::hub::Hub;
+use crate::partition::Lease;
 use crate::queue::{Notice, SocketQueue};
 use crate::room::Room;
 
@@ -30,16 +32,27 @@ pub(super) struct Rooms {
 }
 
 struct InRoom {
-    /// The room and the key of its attachment; none once the membership has ended.
-    attached: Option<(Arc<Room>, usize)>,
+    /// None once the membership has ended.
+    attached: Option<Attached>,
     /// The newest joining that is known.
     joined: Joined,
     standing: Standing,
 }
 
+/// The tail of the room's partition runs while this is here.
+struct Attached {
+    room: Arc<Room>,
+    /// Of the room's attachment.
+    key: usize,
+    lease: Lease,
+}
+
 enum Standing {
     /// The stream has not started.
     Parked,
+    /// A membership that ended before the stream began, at the seq that is in `joined`: what was heard
+    /// of it before comes too late.
+    Over,
     Live,
     Behind(Box<Behind>),
     /// The account is no member; this is the next seq, should it join again.
@@ -50,12 +63,22 @@ struct Behind {
     next: Seq,
     /// A later joining: the end of this membership is still to be read.
     rejoined: Option<Joined>,
+    /// The membership has ended with this event, which lies before `next`.
+    over: Option<Seq>,
     was_live: bool,
     backoff: crate::backoff::Backoff,
 }
 
 impl Rooms {
-    pub fn new(hub: Arc<Hub>, queue: Arc<SocketQueue>, rooms: &[(RoomId, Seq)]) -> Self {
+    /// `ends` has the partitions of all these rooms.
+    pub fn new(
+        hub: Arc<Hub>,
+        queue: Arc<SocketQueue>,
+        rooms: &[(RoomId, Seq)],
+        ends: &[(Lease, u64)],
+    ) -> Self {
+        let leases: HashMap<TopicPartition, &Lease> =
+            ends.iter().map(|(lease, _)| (lease.id, lease)).collect();
         let mut this = Self {
             hub,
             queue,
@@ -67,7 +90,9 @@ impl Rooms {
             step: None,
         };
         for &(room, seq) in rooms {
-            this.add(room, Joined { seq, offset: 0 }, Standing::Parked);
+            if let Some(&lease) = leases.get(&this.hub.partition_of(room).id) {
+                this.add(room, Joined { seq, offset: 0 }, Standing::Parked, lease.clone());
+            }
         }
         this
     }
@@ -75,7 +100,12 @@ impl Rooms {
     /// The rooms before the start for which this holds.
     pub fn parked(&self, holds: impl Fn(RoomId) -> bool) -> Vec<Arc<Room>> {
         let attached = self.rooms.values().filter_map(|room| room.attached.as_ref());
-        attached.map(|(room, _)| room).filter(|room| holds(room.id)).cloned().collect()
+        attached.map(|attached| &attached.room).filter(|room| holds(room.id)).cloned().collect()
+    }
+
+    /// Whether the account is known to be a member, before the start.
+    pub fn knows(&self, room: RoomId) -> bool {
+        self.rooms.get(&room).is_some_and(|room| matches!(room.standing, Standing::Parked))
     }
 
     /// Gives each room its first seq: the one after `since`, or that of `starts`, or its joining.
@@ -89,6 +119,9 @@ impl Rooms {
         self.has_started = true;
         let mut firsts = BTreeMap::new();
         for (id, room) in &mut self.rooms {
+            if let Standing::Over = room.standing {
+                continue;
+            }
             let next = match (since.get(id), starts.get(id)) {
                 (Some(seq), _) => seq + 1,
                 (None, Some(&start)) => start.max(room.joined.seq),
@@ -99,11 +132,14 @@ impl Rooms {
         }
         let mut not_member = Vec::new();
         for (&id, seq) in since {
-            self.rooms.entry(id).or_insert_with(|| {
-                not_member.push(id);
+            let room = self.rooms.entry(id).or_insert_with(|| {
                 let joined = Joined { seq: 0, offset: 0 };
-                InRoom { attached: None, joined, standing: Standing::Ended(seq + 1) }
+                InRoom { attached: None, joined, standing: Standing::Over }
             });
+            if let Standing::Over = room.standing {
+                not_member.push(id);
+                room.standing = Standing::Ended(seq + 1);
+            }
         }
         not_member.sort_unstable();
         (firsts, not_member)
@@ -119,14 +155,10 @@ impl Rooms {
 
     pub fn notice(&mut self, notice: Notice) {
         match notice {
-            Notice::Joined { room, seq, offset } => self.joined(room, Joined { seq, offset }),
-            // Later a removal is met while reading, or comes as `Ended`.
-            Notice::Left { room, seq } => {
-                let parked = self.rooms.get(&room).filter(|room| matches!(room.standing, Standing::Parked));
-                if parked.is_some_and(|room| room.joined.seq < seq) {
-                    self.remove(room);
-                }
+            Notice::Joined { room, seq, left, offset, lease } => {
+                self.joined(room, Joined { seq, offset }, left, lease);
             }
+            Notice::Left { room, seq } => self.left(room, seq),
             Notice::Behind { room, next } => {
                 let standing = behind(&self.hub, next, true);
                 if let Some(in_room) = self.live(room) {
@@ -149,41 +181,86 @@ impl Rooms {
         self.step = None;
         self.behind.clear();
         self.waiting.clear();
-        for (_, room) in self.rooms.drain() {
-            room.detach(&self.hub, &self.queue);
+        for (_, mut room) in self.rooms.drain() {
+            room.detach(&self.queue);
         }
     }
 
-    fn joined(&mut self, room: RoomId, joined: Joined) {
-        let Some(in_room) = self.rooms.get_mut(&room) else {
-            let standing =
-                if self.has_started { behind(&self.hub, joined.seq, false) } else { Standing::Parked };
-            self.add(room, joined, standing);
-            return self.settle(room);
+    /// Whoever says it, and however often: a joining that is not after the newest known one is known.
+    fn joined(&mut self, room: RoomId, joined: Joined, left: Option<Seq>, lease: Lease) {
+        let first = if self.has_started {
+            Some(behind(&self.hub, joined.seq, false))
+        } else {
+            // What is over before the stream begins is no part of it.
+            left.is_none().then_some(Standing::Parked)
         };
-        if joined.seq <= in_room.joined.seq {
+        let standing = match self.rooms.get_mut(&room) {
+            None => first,
+            Some(in_room) if joined.seq <= in_room.joined.seq => None,
+            Some(in_room) => match &mut in_room.standing {
+                Standing::Over => first,
+                // The absence is covered first, but a membership that was over by then is passed over.
+                Standing::Ended(next) if left.is_none_or(|left| left >= *next) => {
+                    Some(behind(&self.hub, *next, false))
+                }
+                Standing::Ended(_) => None,
+                // The tail has still to tell of the removal before it, and then of this.
+                Standing::Live => None,
+                Standing::Parked => {
+                    in_room.joined = joined;
+                    None
+                }
+                Standing::Behind(behind) => {
+                    let newer = |rejoined: Joined| rejoined.seq < joined.seq;
+                    if behind.rejoined.is_none_or(newer) {
+                        behind.rejoined = Some(joined);
+                    }
+                    None
+                }
+            },
+        };
+        if let Some(standing) = standing {
+            self.add(room, joined, standing, lease);
+            self.settle(room);
+        }
+    }
+
+    /// The tail has read a removal. Mostly it is met while reading, or has come as `Ended`.
+    fn left(&mut self, id: RoomId, seq: Seq) {
+        let joined = Joined { seq, offset: 0 };
+        let Some(in_room) = self.rooms.get_mut(&id) else {
+            if !self.has_started {
+                self.rooms.insert(id, InRoom { attached: None, joined, standing: Standing::Over });
+            }
+            return;
+        };
+        if seq <= in_room.joined.seq {
             return;
         }
         match &mut in_room.standing {
-            Standing::Behind(behind) => behind.rejoined = Some(joined),
-            Standing::Parked | Standing::Live => in_room.joined = joined,
-            Standing::Ended(next) => {
-                let standing = behind(&self.hub, *next, false);
-                self.add(room, joined, standing);
-                self.settle(room);
+            Standing::Over => in_room.joined = joined,
+            Standing::Parked => {
+                in_room.joined = joined;
+                in_room.standing = Standing::Over;
+                in_room.detach(&self.queue);
             }
+            // It became live behind its removal: its `since` is ahead of this instance.
+            Standing::Live => {
+                let next = in_room.attached.as_ref().and_then(|at| at.room.next_of(at.key));
+                in_room.standing = Standing::Ended(next.unwrap_or(seq + 1));
+                in_room.detach(&self.queue);
+            }
+            // The same, once the step under way is done.
+            Standing::Behind(behind) if behind.next > seq => behind.over = Some(seq),
+            Standing::Behind(_) => {}
+            Standing::Ended(_) => {}
         }
     }
 
-    fn add(&mut self, id: RoomId, joined: Joined, standing: Standing) {
-        let attached = Some(self.hub.partition_of(id).attach(id, &self.queue));
+    fn add(&mut self, id: RoomId, joined: Joined, standing: Standing, lease: Lease) {
+        let (room, key) = lease.attach(id, &self.queue);
+        let attached = Some(Attached { room, key, lease });
         self.rooms.insert(id, InRoom { attached, joined, standing });
-    }
-
-    fn remove(&mut self, id: RoomId) {
-        if let Some(room) = self.rooms.remove(&id) {
-            room.detach(&self.hub, &self.queue);
-        }
     }
 
     fn live(&mut self, room: RoomId) -> Option<&mut InRoom> {
@@ -194,8 +271,9 @@ impl Rooms {
     fn settle(&mut self, id: RoomId) {
         let Some(in_room) = self.rooms.get_mut(&id) else { return };
         let Standing::Behind(behind) = &in_room.standing else { return };
-        let Some((room, key)) = &in_room.attached else { return };
-        if behind.next >= in_room.joined.seq && room.go_live(*key, behind.next) {
+        let Some(Attached { room, key, .. }) = &in_room.attached else { return };
+        let joined = in_room.joined.seq;
+        if behind.next >= joined && room.go_live(*key, behind.next, joined) {
             in_room.standing = Standing::Live;
         } else {
             self.behind.push_back(id);
@@ -210,13 +288,13 @@ impl Drop for Rooms {
 }
 
 impl InRoom {
-    fn detach(self, hub: &Hub, queue: &Arc<SocketQueue>) {
-        if let Some((room, key)) = self.attached {
-            hub.partition_of(room.id).detach(&room, key, queue);
+    fn detach(&mut self, queue: &Arc<SocketQueue>) {
+        if let Some(Attached { room, key, lease }) = self.attached.take() {
+            lease.detach(&room, key, queue);
         }
     }
 }
 
 fn behind(hub: &Hub, next: Seq, was_live: bool) -> Standing {
-    Standing::Behind(Box::new(Behind { next, rejoined: None, was_live, backoff: hub.backoff() }))
+    Standing::Behind(Box::new(Behind { next, rejoined: None, over: None, was_live, backoff: hub.backoff() }))
 }

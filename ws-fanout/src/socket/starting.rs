@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use roomlog_domain::visibility::Interval;
 use roomlog_eventlog::TopicPartition;
 use roomlog_schemas::RoomId;
 use roomlog_schemas::event::Seq;
@@ -16,7 +17,9 @@ use uuid::Uuid;
 use super::{Phase, Socket};
 use crate::CloseReason;
 use crate::hub::Hub;
+use crate::partition::Lease;
 use crate::protocol::{self, ServerFrame, Start};
+use crate::queue::{Notice, SocketQueue};
 use crate::room::Room;
 use crate::stored::resolve;
 
@@ -42,7 +45,13 @@ impl Socket {
         let Phase::Opened { ends, .. } = &mut self.phase else { return };
         let ends = std::mem::take(ends);
         let absent = self.rooms.parked(|room| !start.since.contains_key(&room));
-        let starts = starts(self.hub.clone(), ends, absent);
+        let unknown = start.since.keys().copied().filter(|&room| !self.rooms.knows(room)).collect();
+        let (hub, queue) = (self.hub.clone(), self.place.queue.clone());
+        let starts = async move {
+            let deadline = Instant::now() + hub.options.open_timeout;
+            look_up(&hub, &queue, unknown, deadline).await?;
+            starts(hub, ends, absent, deadline).await
+        };
         self.phase = Phase::Starting(Box::new(start), starts.boxed());
     }
 
@@ -71,17 +80,67 @@ impl Socket {
     }
 }
 
+/// Finds out which rooms of `since` the account has joined, though the store did not know when the
+/// socket opened, and tells the socket. `None` if that cannot be told now.
+async fn look_up(hub: &Hub, queue: &SocketQueue, rooms: Vec<RoomId>, deadline: Instant) -> Option<()> {
+    let mut by_partition: HashMap<TopicPartition, Vec<RoomId>> = HashMap::new();
+    for room in rooms {
+        by_partition.entry(hub.partition_of(room).id).or_default().push(room);
+    }
+    for (id, rooms) in by_partition {
+        let lease = hub.room_partitions()[id.partition as usize].lease();
+        // Joinings that the tail delivers from here on come as notices. What a tail had delivered that
+        // ran when the socket opened, the store has had since then; what one did not that began later,
+        // the store had when it began.
+        if !lease.has_begun(deadline).await
+            || !lease.has_processed(hub.end(&lease, deadline).await, deadline).await
+        {
+            return None;
+        }
+        joinings(hub, queue, &lease, rooms)
+            .await
+            .inspect_err(|error| {
+                tracing::warn!(error = error as &dyn std::error::Error, "a stream cannot start");
+            })
+            .ok()?;
+    }
+    Some(())
+}
+
+/// Tells the socket of those of the rooms that the store knows.
+async fn joinings(
+    hub: &Hub,
+    queue: &SocketQueue,
+    lease: &Lease,
+    rooms: Vec<RoomId>,
+) -> Result<(), StoreError> {
+    let visibilities = stream::iter(rooms).map(|room| async move {
+        Ok::<_, StoreError>((room, hub.deps.rooms.visibility(room, queue.account).await?))
+    });
+    for (room, visibility) in visibilities.buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await? {
+        let last = visibility.and_then(|visibility| visibility.intervals.last().copied());
+        if let Some(Interval { joined: seq, left: None }) = last {
+            queue.notify(Notice::Joined { room, seq, left: None, offset: 0, lease: lease.clone() });
+        }
+    }
+    Ok(())
+}
+
 /// `None` if tail or store are not as far as the log was when the socket opened, and don't get there.
-async fn starts(hub: Arc<Hub>, ends: Vec<(TopicPartition, u64)>, rooms: Vec<Arc<Room>>) -> Option<Starts> {
-    let deadline = Instant::now() + hub.options.open_timeout;
-    for &(id, end) in &ends {
-        if !hub.partitions()[id.partition as usize].has_processed(end, deadline).await {
+async fn starts(
+    hub: Arc<Hub>,
+    ends: Vec<(Lease, u64)>,
+    rooms: Vec<Arc<Room>>,
+    deadline: Instant,
+) -> Option<Starts> {
+    for (lease, end) in &ends {
+        if !lease.has_processed(*end, deadline).await {
             return None;
         }
     }
-    let ends: HashMap<TopicPartition, u64> = ends.into_iter().collect();
+    let end_of: HashMap<TopicPartition, u64> = ends.iter().map(|(lease, end)| (lease.id, *end)).collect();
     let starts = stream::iter(rooms).map(|room| {
-        let (hub, end) = (&hub, ends.get(&room.partition).copied().unwrap_or(room.known_from));
+        let (hub, end) = (&hub, end_of.get(&room.partition).copied().unwrap_or(room.known_from));
         async move {
             Ok::<_, StoreError>(first_at_or_after(hub, &room, end, deadline).await?.map(|seq| (room.id, seq)))
         }

@@ -7,6 +7,7 @@ pub mod client;
 pub mod commands;
 pub mod faults;
 pub mod secrets;
+pub mod signals;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,14 +15,15 @@ use std::time::{Duration, Instant};
 
 use roomlog_eventlog::{EventLog, PartitionCounts};
 use roomlog_projectors::Stores;
-use roomlog_projectors::testing::{Running, World, sqlite_stores, start};
-use roomlog_schemas::{AccountId, RoomId, SessionId};
+use roomlog_projectors::testing::{Running, World, sqlite_stores, start_signalling};
+use roomlog_schemas::{AccountId, RoomId, SessionEnded, SessionId};
 use roomlog_stores::progress::Progress;
+use roomlog_stores::secrets::Session;
 use roomlog_stores::sqlite::SqliteSecretsStore;
-use roomlog_stores::{MasterKey, RoomStore, Sealer};
+use roomlog_stores::{MasterKey, RoomStore, Sealer, SecretsStore};
 use roomlog_web::Auth;
 use roomlog_web::token::Tokens;
-use roomlog_ws_fanout::{Fanout, FanoutDeps, Handle, Options};
+use roomlog_ws_fanout::{Fanout, FanoutDeps, Handle, Options, State};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -30,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use self::client::{Client, Handshake};
 use self::commands::StubCommands;
 use self::secrets::FaultySecrets;
+use self::signals::FaultySignals;
 
 pub const PARTITIONS: PartitionCounts = PartitionCounts { accounts: 1, rooms: 2 };
 /// Longest that a test waits for anything.
@@ -42,6 +45,8 @@ pub struct Fixture {
     pub stores: Stores,
     pub tokens: Tokens,
     pub commands: Arc<StubCommands>,
+    pub secrets: Arc<FaultySecrets>,
+    pub signals: Arc<FaultySignals>,
     projectors: Option<Running>,
     folder: TempDir,
 }
@@ -53,8 +58,32 @@ impl Fixture {
         let stores = sqlite_stores(folder.path()).await;
         let world = World::new(1, PARTITIONS, stores.sealer.clone()).await;
         let tokens = Tokens::new(&[3; 32]);
-        let commands = Arc::default();
-        Self { world, stores, tokens, commands, projectors: None, folder }
+        let inner = SqliteSecretsStore::open(folder.path()).await.unwrap();
+        let secrets = Arc::new(FaultySecrets { inner: Arc::new(inner), is_away: false.into() });
+        let (commands, signals) = (Arc::default(), Arc::default());
+        let this = Self { world, stores, tokens, commands, secrets, signals, projectors: None, folder };
+        // Whose it is makes no difference here.
+        this.log_in(AccountId::from_u128(0), SESSION).await;
+        this
+    }
+
+    pub async fn log_in(&self, account: AccountId, session: SessionId) {
+        let session = Session {
+            session_id: session,
+            account_id: account,
+            refresh_hash: hash_of(session),
+            created_at_ms: 0,
+            expires_at_ms: i64::MAX,
+        };
+        self.secrets.create_session(&session).await.unwrap();
+    }
+
+    /// As a log-out does it: first in the store, then in the log.
+    pub async fn end_session(&mut self, account: AccountId, session: SessionId) {
+        assert!(self.secrets.revoke_session(account, session).await.unwrap());
+        let partition = self.world.log.account_partition(account);
+        let event = SessionEnded { account_id: account, session_id: session }.into();
+        self.world.log.command(partition, "end_session", &[event]).await;
     }
 
     /// With projectors at work.
@@ -69,7 +98,7 @@ impl Fixture {
     }
 
     pub fn start_projectors(&mut self) {
-        self.projectors = Some(start(self.log(), self.stores.clone()));
+        self.projectors = Some(start_signalling(self.log(), self.stores.clone(), self.signals.clone()));
     }
 
     /// What is written from now on stays out of the stores.
@@ -96,7 +125,11 @@ impl Fixture {
     }
 
     pub fn token(&self, account: AccountId) -> String {
-        self.tokens.issue(account, SESSION, Duration::from_secs(900))
+        self.token_of(account, SESSION)
+    }
+
+    pub fn token_of(&self, account: AccountId, session: SessionId) -> String {
+        self.tokens.issue(account, session, Duration::from_secs(900))
     }
 
     pub fn deps(&self) -> FanoutDeps {
@@ -104,6 +137,9 @@ impl Fixture {
             log: self.log(),
             identity: self.world.log.identity(),
             rooms: self.stores.rooms.clone(),
+            directory: self.stores.directory.clone(),
+            secrets: self.secrets.clone(),
+            signals: Some(self.signals.clone()),
             sealer: self.stores.sealer.clone(),
             progress: self.projectors.as_ref().map_or_else(Arc::<Progress>::default, |p| p.progress.clone()),
             auth: Auth::new(self.tokens.clone(), "administrator"),
@@ -181,15 +217,14 @@ impl Server {
         Self { address, handle, shutdown, fanout, http }
     }
 
-    /// Everything below has been delivered.
+    /// Everything below has been delivered, where anybody wants it.
     pub async fn has_processed(&self, log: &Arc<dyn EventLog>) {
         for status in self.handle.statuses() {
             let end = log.end(status.partition).await.unwrap();
             eventually("the tail is at the end", || {
-                self.handle
-                    .statuses()
-                    .iter()
-                    .any(|now| now.partition == status.partition && now.next_offset >= end)
+                self.handle.statuses().iter().any(|now| {
+                    now.partition == status.partition && (now.next_offset >= end || now.state == State::Idle)
+                })
             })
             .await;
         }
@@ -209,6 +244,13 @@ impl Server {
         self.fanout.abort();
         self.http.abort();
     }
+}
+
+/// One that no other session has.
+fn hash_of(session: SessionId) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash[..16].copy_from_slice(session.0.as_bytes());
+    hash
 }
 
 /// Waits until this holds.

@@ -8,7 +8,7 @@ use roomlog_schemas::{AccountId, SessionId};
 use roomlog_stores::StoreError;
 use roomlog_stores::secrets::{Credential, KeyOwner, Reservation, Reserved, Rotation, SecretsStore, Session};
 
-/// Gives keys to readers, while it is there; nothing else.
+/// Gives keys to readers and tells which sessions live, while it is there; nothing else.
 pub struct FaultySecrets {
     pub inner: Arc<dyn SecretsStore>,
     pub is_away: AtomicBool,
@@ -52,8 +52,8 @@ impl SecretsStore for FaultySecrets {
         away()
     }
 
-    async fn create_session(&self, _: &Session) -> Result<(), StoreError> {
-        away()
+    async fn create_session(&self, session: &Session) -> Result<(), StoreError> {
+        self.inner.create_session(session).await
     }
 
     async fn rotate_session(
@@ -66,12 +66,19 @@ impl SecretsStore for FaultySecrets {
         away()
     }
 
-    async fn session_is_live(&self, _: SessionId, _: i64) -> Result<bool, StoreError> {
+    async fn session_is_live(&self, session: SessionId, now_ms: i64) -> Result<bool, StoreError> {
+        if self.is_away.load(Ordering::SeqCst) {
+            return away();
+        }
+        self.inner.session_is_live(session, now_ms).await
+    }
+
+    async fn live_sessions(&self, _: AccountId, _: i64, _: usize) -> Result<Vec<Session>, StoreError> {
         away()
     }
 
-    async fn revoke_session(&self, _: SessionId) -> Result<(), StoreError> {
-        away()
+    async fn revoke_session(&self, account: AccountId, session: SessionId) -> Result<bool, StoreError> {
+        self.inner.revoke_session(account, session).await
     }
 
     async fn put_claim_code(&self, _: AccountId, _: &[u8; 32], _: i64) -> Result<(), StoreError> {

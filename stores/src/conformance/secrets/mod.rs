@@ -268,5 +268,6 @@ pub async fn all_of_it_survives_a_restart(backend: &Secrets) {
     assert_eq!(store.pending_reservations(i64::MAX, 9).await.unwrap(), [bob]);
     assert!(store.check_claim_code(BOB, &hash(7), 500).await.unwrap());
     assert!(store.session_is_live(SessionId::from_u128(1), 500).await.unwrap());
-    assert_eq!(store.rotate_session(&hash(1), &hash(3), 500, 1_000).await.unwrap(), Rotation::Reused);
+    let reused = Rotation::Reused { account_id: ANN, session_id: SessionId::from_u128(1) };
+    assert_eq!(store.rotate_session(&hash(1), &hash(3), 500, 1_000).await.unwrap(), reused);
 }

@@ -10,8 +10,9 @@ pub async fn a_session_lives_until_it_expires_or_is_revoked(backend: &Secrets) {
     assert!(store.session_is_live(one.session_id, 999).await.unwrap());
     assert!(!store.session_is_live(one.session_id, 1_000).await.unwrap());
     assert!(!store.session_is_live(SessionId::from_u128(3), 999).await.unwrap());
-    store.revoke_session(one.session_id).await.unwrap();
-    store.revoke_session(SessionId::from_u128(3)).await.unwrap();
+    assert!(store.revoke_session(ANN, one.session_id).await.unwrap());
+    assert!(!store.revoke_session(ANN, SessionId::from_u128(3)).await.unwrap(), "no such session");
+    assert!(!store.revoke_session(BOB, two.session_id).await.unwrap(), "another account's");
     assert!(!store.session_is_live(one.session_id, 999).await.unwrap());
     assert!(store.session_is_live(two.session_id, 999).await.unwrap());
 }
@@ -30,7 +31,8 @@ pub async fn a_token_is_exchanged_once_and_its_reuse_revokes(backend: &Secrets) 
         assert!(store.session_is_live(first.session_id, 1_000 + i64::from(n) - 1).await.unwrap());
     }
     // The oldest of all, long replaced.
-    assert_eq!(store.rotate_session(&hash(1), &hash(20), 600, 2_000).await.unwrap(), Rotation::Reused);
+    let reused = Rotation::Reused { account_id: ANN, session_id: first.session_id };
+    assert_eq!(store.rotate_session(&hash(1), &hash(20), 600, 2_000).await.unwrap(), reused);
     assert!(!store.session_is_live(first.session_id, 600).await.unwrap());
     for token in [13, 12, 20, 1] {
         let rotation = store.rotate_session(&hash(token), &hash(21), 600, 2_000).await.unwrap();
@@ -54,7 +56,7 @@ pub async fn of_many_that_exchange_one_token_one_succeeds(backend: &Secrets) {
     for racer in racers {
         match racer.await.unwrap() {
             Rotation::Rotated(_) => rotated += 1,
-            Rotation::Reused | Rotation::Unknown => {}
+            Rotation::Reused { .. } | Rotation::Unknown => {}
         }
     }
     assert_eq!(rotated, 1);
@@ -86,7 +88,9 @@ pub async fn an_expired_token_is_unknown(backend: &Secrets) {
 pub async fn a_revoked_session_stays_revoked(backend: &Secrets) {
     let store = backend.open().await;
     store.create_session(&session(1)).await.unwrap();
-    store.revoke_session(SessionId::from_u128(1)).await.unwrap();
+    for _ in 0..2 {
+        assert!(store.revoke_session(ANN, SessionId::from_u128(1)).await.unwrap(), "again is the same");
+    }
     assert_eq!(store.rotate_session(&hash(1), &hash(2), 500, 2_000).await.unwrap(), Rotation::Unknown);
     store.create_session(&Session { refresh_hash: hash(3), ..session(1) }).await.unwrap();
     assert!(!store.session_is_live(SessionId::from_u128(1), 500).await.unwrap());
@@ -104,4 +108,26 @@ pub async fn a_session_made_again_has_the_new_token(backend: &Secrets) {
     assert!(store.session_is_live(SessionId::from_u128(1), 1_099).await.unwrap());
     let rotation = store.rotate_session(&hash(3), &hash(4), 500, 2_000).await.unwrap();
     assert!(matches!(rotation, Rotation::Rotated(_)), "{rotation:?}");
+}
+
+pub async fn an_account_sees_its_live_sessions(backend: &Secrets) {
+    let store = backend.open().await;
+    let made = |n: u128, created_at_ms| Session { created_at_ms, ..session(n) };
+    let expired = Session { expires_at_ms: 400, ..made(3, 120) };
+    let foreign = Session { account_id: BOB, ..made(4, 130) };
+    for session in [made(1, 100), made(2, 110), expired, foreign.clone(), made(5, 140)] {
+        store.create_session(&session).await.unwrap();
+    }
+    assert!(store.revoke_session(ANN, SessionId::from_u128(5)).await.unwrap());
+    assert_eq!(store.live_sessions(ANN, 500, 10).await.unwrap(), [made(2, 110), made(1, 100)]);
+    assert_eq!(store.live_sessions(ANN, 500, 1).await.unwrap(), [made(2, 110)]);
+    assert_eq!(store.live_sessions(BOB, 500, 10).await.unwrap(), [foreign]);
+    // As of its latest token.
+    assert!(matches!(
+        store.rotate_session(&hash(1), &hash(30), 500, 2_000).await.unwrap(),
+        Rotation::Rotated(_)
+    ));
+    let refreshed = Session { refresh_hash: hash(30), expires_at_ms: 2_000, ..made(1, 100) };
+    assert_eq!(store.live_sessions(ANN, 1_500, 10).await.unwrap(), [refreshed]);
+    assert_eq!(store.live_sessions(AccountId::from_u128(9), 500, 10).await.unwrap(), []);
 }

@@ -105,8 +105,17 @@ impl SecretsStore for SqliteSecretsStore {
         sessions::is_live(&self.pools, session, now_ms).await.map_err(failed)
     }
 
-    async fn revoke_session(&self, session: SessionId) -> Result<(), StoreError> {
-        sessions::revoke(&self.pools, session).await.map_err(failed)
+    async fn live_sessions(
+        &self,
+        account: AccountId,
+        now_ms: i64,
+        limit: usize,
+    ) -> Result<Vec<Session>, StoreError> {
+        sessions::live(&self.pools, account, now_ms, limit).await.map_err(failed)
+    }
+
+    async fn revoke_session(&self, account: AccountId, session: SessionId) -> Result<bool, StoreError> {
+        sessions::revoke(&self.pools, account, session).await.map_err(failed)
     }
 
     async fn put_claim_code(

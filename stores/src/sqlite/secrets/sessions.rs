@@ -6,6 +6,7 @@
 use roomlog_schemas::{AccountId, SessionId};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Row, Sqlite, Transaction};
+use uuid::Uuid;
 
 use crate::secrets::{Rotation, Session};
 use crate::sqlite::pools::Pools;
@@ -70,8 +71,13 @@ pub async fn rotate(
             })
         }
         None => {
-            revoke_in(&mut transaction, session_id).await?;
-            Rotation::Reused
+            let account: Uuid = sqlx::query_scalar(
+                "UPDATE session SET revoked = TRUE WHERE session_id = $1 RETURNING account_id",
+            )
+            .bind(session_id.0)
+            .fetch_one(&mut *transaction)
+            .await?;
+            Rotation::Reused { account_id: AccountId(account), session_id }
         }
     };
     transaction.commit().await?;
@@ -88,10 +94,48 @@ pub async fn is_live(pools: &Pools, session: SessionId, now_ms: i64) -> sqlx::Re
     Ok(found.is_some())
 }
 
-pub async fn revoke(pools: &Pools, session: SessionId) -> sqlx::Result<()> {
+pub async fn live(
+    pools: &Pools,
+    account: AccountId,
+    now_ms: i64,
+    limit: usize,
+) -> sqlx::Result<Vec<Session>> {
+    let rows = sqlx::query(
+        "SELECT session_id, refresh_hash, created_at_ms, expires_at_ms FROM session
+         WHERE account_id = $1 AND NOT revoked AND expires_at_ms > $2
+         ORDER BY created_at_ms DESC, session_id LIMIT $3",
+    )
+    .bind(account.0)
+    .bind(now_ms)
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .fetch_all(pools.readers())
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let hash: Vec<u8> = row.try_get(1)?;
+            Ok(Session {
+                session_id: SessionId(row.try_get(0)?),
+                account_id: account,
+                refresh_hash: hash.try_into().map_err(|_| sqlx::Error::ColumnDecode {
+                    index: "refresh_hash".into(),
+                    source: "not 32 bytes".into(),
+                })?,
+                created_at_ms: row.try_get(2)?,
+                expires_at_ms: row.try_get(3)?,
+            })
+        })
+        .collect()
+}
+
+pub async fn revoke(pools: &Pools, account: AccountId, session: SessionId) -> sqlx::Result<bool> {
     let mut transaction = pools.begin().await?;
-    revoke_in(&mut transaction, session).await?;
-    transaction.commit().await
+    let revoked = sqlx::query("UPDATE session SET revoked = TRUE WHERE session_id = $1 AND account_id = $2")
+        .bind(session.0)
+        .bind(account.0)
+        .execute(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    Ok(revoked.rows_affected() > 0)
 }
 
 pub async fn remove_expired(pools: &Pools, now_ms: i64, limit: u32) -> sqlx::Result<u64> {
@@ -133,14 +177,6 @@ async fn insert_token(
     .bind(expires_at_ms)
     .execute(connection)
     .await?;
-    Ok(())
-}
-
-async fn revoke_in(connection: &mut SqliteConnection, session: SessionId) -> sqlx::Result<()> {
-    sqlx::query("UPDATE session SET revoked = TRUE WHERE session_id = $1")
-        .bind(session.0)
-        .execute(connection)
-        .await?;
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use futures::FutureExt;
 use tokio::time::Instant;
 
-use super::{InRoom, Rooms, Standing};
+use super::{Attached, InRoom, Rooms, Standing};
 use crate::catch_up::{Outcome, Step, Stepped};
 
 impl Rooms {
@@ -42,22 +42,37 @@ impl Rooms {
 
     fn next_step(&mut self) -> bool {
         // The common case first: it needs no lock.
-        if self.behind.is_empty() || self.queue.bytes() > self.hub.options.queue_bytes / 2 {
-            return false;
+        while !self.behind.is_empty() && self.queue.bytes() <= self.hub.options.queue_bytes / 2 {
+            if self.begin_step() {
+                return true;
+            }
         }
+        false
+    }
+
+    /// False if the first room that is behind needs none any more.
+    fn begin_step(&mut self) -> bool {
         let Some(id) = self.behind.pop_front() else { return false };
-        let Some(InRoom { attached: Some((room, key)), joined, standing: Standing::Behind(behind) }) =
-            self.rooms.get(&id)
+        let Some(InRoom {
+            attached: Some(Attached { room, key, .. }),
+            joined,
+            standing: Standing::Behind(behind),
+        }) = self.rooms.get(&id)
         else {
             return false;
         };
+        let (next, joined) = (behind.next, *joined);
+        if behind.over.is_some() {
+            self.stepped(Stepped { room: id, next, joined, outcome: Outcome::Left });
+            return false;
+        }
         let step = Step {
             hub: self.hub.clone(),
             queue: self.queue.clone(),
             room: room.clone(),
             key: *key,
-            next: behind.next,
-            joined: *joined,
+            next,
+            joined,
         };
         self.step = Some(step.run().boxed());
         true
@@ -70,6 +85,8 @@ impl Rooms {
         behind.next = next;
         in_room.joined = joined;
         let was_live = behind.was_live;
+        let outcome = if behind.over.is_some() { Outcome::Left } else { outcome };
+        let left = behind.over.take().unwrap_or(next.saturating_sub(1));
         match outcome {
             Outcome::Live { from_store } => {
                 in_room.standing = Standing::Live;
@@ -87,16 +104,14 @@ impl Rooms {
             Outcome::Retry => {
                 self.waiting.push((Instant::now() + behind.backoff.next(), id));
             }
-            Outcome::Left => match behind.rejoined.take().filter(|rejoined| rejoined.seq >= next) {
+            Outcome::Left => match behind.rejoined.take().filter(|rejoined| rejoined.seq > left) {
                 Some(rejoined) => {
                     in_room.joined = rejoined;
                     self.behind.push_back(id);
                 }
                 None => {
                     in_room.standing = Standing::Ended(next);
-                    if let Some((room, key)) = in_room.attached.take() {
-                        self.hub.partition_of(id).detach(&room, key, &self.queue);
-                    }
+                    in_room.detach(&self.queue);
                     self.fallen_behind -= usize::from(was_live);
                 }
             },
