@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use roomlog_eventlog::kafka::KafkaLog;
+use roomlog_eventlog::broadcast::BroadcastTopic;
+use roomlog_eventlog::kafka::{KafkaBroadcast, KafkaLog};
 use roomlog_eventlog::sqlite::SqliteLog;
-use roomlog_eventlog::{EventLog, LogIdentity, ensure_identity};
+use roomlog_eventlog::{Broadcast, EventLog, LogIdentity, ensure_identity};
 use roomlog_schemas::IdKey;
+use roomlog_stores::cql::CqlRoomStore;
+use roomlog_stores::postgres::{PostgresDirectoryStore, PostgresSecretsStore};
 use roomlog_stores::progress::Progress;
 use roomlog_stores::sqlite::{SqliteDirectoryStore, SqliteRoomStore, SqliteSecretsStore};
 use roomlog_stores::{DirectoryStore, MasterKey, RoomStore, Sealer, SecretsStore};
@@ -16,6 +19,12 @@ use uuid::Uuid;
 
 use crate::config::{Config, LogKind};
 use crate::files;
+
+/// The short-lived topics.
+pub struct Broadcasts {
+    pub members: Arc<dyn Broadcast>,
+    pub signals: Arc<dyn Broadcast>,
+}
 
 pub struct Platform {
     pub log: Arc<dyn EventLog>,
@@ -27,6 +36,8 @@ pub struct Platform {
     pub progress: Arc<Progress>,
     pub id_key: IdKey,
     pub auth: Auth,
+    /// Between the processes of the platform; absent where there is only this one.
+    pub broadcasts: Option<Broadcasts>,
     /// Where everything is, for people.
     pub places: Vec<(&'static str, String)>,
 }
@@ -36,22 +47,7 @@ impl Platform {
         let data = &config.data;
         std::fs::create_dir_all(data)
             .with_context(|| format!("cannot make the data folder {}", data.display()))?;
-        let kind = config.log_kind()?;
-        let counts = config.partitions(&kind);
-        let (log, place): (Arc<dyn EventLog>, String) = match kind {
-            LogKind::Sqlite => {
-                let path = data.join("log.db");
-                let place = path.display().to_string();
-                let log = tokio::task::spawn_blocking(move || SqliteLog::open(&path, counts)).await??;
-                (Arc::new(log), place)
-            }
-            LogKind::Kafka { brokers } => {
-                let place = format!("Kafka at {brokers}");
-                let kafka = config.kafka(brokers, counts);
-                let log = tokio::task::spawn_blocking(|| KafkaLog::open(kafka)).await??;
-                (Arc::new(log), place)
-            }
-        };
+        let (log, broadcasts, log_place) = open_log(config).await?;
         let identity = ensure_identity(&log, Uuid::new_v4()).await?;
         files::bind_to_log(data, identity.log_id)?;
         anyhow::ensure!(
@@ -61,24 +57,50 @@ impl Platform {
             log.partitions()
         );
 
+        let mut places = vec![("event log", log_place)];
         let projections = data.join("projections");
-        std::fs::create_dir_all(&projections)?;
-        let rooms: Arc<dyn RoomStore> = Arc::new(SqliteRoomStore::open(&projections).await?);
-        let directory: Arc<dyn DirectoryStore> = Arc::new(SqliteDirectoryStore::open(&projections).await?);
-        let secrets_path = data.join("secrets.db");
-        let secrets: Arc<dyn SecretsStore> = Arc::new(SqliteSecretsStore::open(data).await?);
+        let sqlite_place = format!("{} (can be rebuilt from the log)", projections.display());
+        let rooms: Arc<dyn RoomStore> = match config.stores.cql()? {
+            Some(cql) => {
+                places
+                    .push(("history", format!("CQL, keyspace {} at {}", cql.keyspace, cql.nodes.join(", "))));
+                Arc::new(CqlRoomStore::open(cql).await?)
+            }
+            None => {
+                std::fs::create_dir_all(&projections)?;
+                places.push(("history", sqlite_place.clone()));
+                Arc::new(SqliteRoomStore::open(&projections).await?)
+            }
+        };
+        let (directory, secrets): (Arc<dyn DirectoryStore>, Arc<dyn SecretsStore>) =
+            match config.stores.postgres()? {
+                Some((directory, secrets)) => {
+                    places.push(("directory", format!("{directory:?}")));
+                    places.push(("passwords and keys", format!("{secrets:?} (back it up)")));
+                    (
+                        Arc::new(PostgresDirectoryStore::open(&directory).await?),
+                        Arc::new(PostgresSecretsStore::open(&secrets).await?),
+                    )
+                }
+                None => {
+                    std::fs::create_dir_all(&projections)?;
+                    places.push(("directory", sqlite_place));
+                    let secrets = data.join("secrets.db");
+                    places.push(("passwords and keys", format!("{} (back it up)", secrets.display())));
+                    (
+                        Arc::new(SqliteDirectoryStore::open(&projections).await?),
+                        Arc::new(SqliteSecretsStore::open(data).await?),
+                    )
+                }
+            };
         let master = MasterKey::load_or_create(&config.master_key_file())?;
         let sealer = Sealer::new(secrets.clone(), master, config.key_cache_mb * 1024 * 1024);
         let id_key = IdKey::new(sealer.platform_key("id").await?);
         let tokens = Tokens::new(&sealer.platform_key("access_tokens").await?);
         let administrator = files::administrator_token(&config.administrator_token_file())?;
-        let places = vec![
-            ("event log", place),
-            ("history and directory", format!("{} (can be rebuilt from the log)", projections.display())),
-            ("passwords and keys", format!("{} (back it up)", secrets_path.display())),
-            ("master key", format!("{} (keep it safe and apart)", config.master_key_file().display())),
-            ("administrator's token", config.administrator_token_file().display().to_string()),
-        ];
+        places
+            .push(("master key", format!("{} (keep it safe and apart)", config.master_key_file().display())));
+        places.push(("administrator's token", config.administrator_token_file().display().to_string()));
         Ok(Self {
             log,
             identity,
@@ -89,6 +111,7 @@ impl Platform {
             progress: Arc::new(Progress::default()),
             id_key,
             auth: Auth::new(tokens, &administrator),
+            broadcasts,
             places,
         })
     }
@@ -98,6 +121,38 @@ impl Platform {
             rooms: self.rooms.clone(),
             directory: self.directory.clone(),
             sealer: self.sealer.clone(),
+        }
+    }
+}
+
+/// The log, the short-lived topics where processes share it, and its place for people.
+async fn open_log(config: &Config) -> anyhow::Result<(Arc<dyn EventLog>, Option<Broadcasts>, String)> {
+    let kind = config.log.kind()?;
+    let counts = config.log.partitions(&kind);
+    match kind {
+        LogKind::Sqlite => {
+            let path = config.data.join("log.db");
+            let place = path.display().to_string();
+            let log = tokio::task::spawn_blocking(move || SqliteLog::open(&path, counts)).await??;
+            Ok((Arc::new(log), None, place))
+        }
+        LogKind::Kafka { brokers } => {
+            let place = format!("Kafka at {brokers}");
+            let kafka = config.log.kafka(brokers, counts)?;
+            let is_shared = config.is_shared();
+            let opened = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
+                let broadcast = |topic| KafkaBroadcast::open(&kafka, topic).map(Arc::new);
+                let broadcasts = match is_shared {
+                    false => None,
+                    true => Some(Broadcasts {
+                        members: broadcast(BroadcastTopic::Members)?,
+                        signals: broadcast(BroadcastTopic::Signals)?,
+                    }),
+                };
+                Ok((KafkaLog::open(kafka)?, broadcasts))
+            });
+            let (log, broadcasts) = opened.await??;
+            Ok((Arc::new(log), broadcasts, place))
         }
     }
 }

@@ -183,11 +183,11 @@ impl Clients {
         let repeats = match outcome {
             Some(Outcome::Accepted { .. }) if intent.fresh => false,
             _ if intent.fresh => true,
+            // Nothing that counts was written: asked elsewhere, with a key or without.
+            Some(Outcome::Moved) => true,
             // Without a key there is no second attempt: it would be a second command.
             _ if intent.key.is_none() => false,
-            None | Some(Outcome::Unknown | Outcome::Unavailable | Outcome::Overloaded | Outcome::Moved) => {
-                rng.chance(850)
-            }
+            None | Some(Outcome::Unknown | Outcome::Unavailable | Outcome::Overloaded) => rng.chance(850),
             Some(Outcome::KeyExpired | Outcome::TooLarge) => false,
             Some(_) => rng.chance(profile.repeated),
         };

@@ -15,6 +15,7 @@ impl World {
     pub fn faults(&mut self) -> Result<(), Violation> {
         let (now, n, profile) = (self.now, self.rng.below(self.nodes.len()), self.profile);
         self.restart_due()?;
+        self.sharing_faults(n);
         self.land_late(|due| due <= now)?;
         if self.rng.chance(profile.slow_wire) {
             self.nodes[n].wire_rests_until = now + self.rng.between(500, 6_000);
@@ -105,7 +106,7 @@ impl World {
         landing.into_iter().try_for_each(|(_, send)| self.append(0, &send))
     }
 
-    fn crash(&mut self, n: usize) {
+    pub fn crash(&mut self, n: usize) {
         self.fault(n, "crash");
         self.auditor.counters.crashes += 1;
         let down_until = self.now + self.rng.between(0, 5_000);
@@ -115,7 +116,7 @@ impl World {
         }
     }
 
-    fn restart_due(&mut self) -> Result<(), Violation> {
+    pub fn restart_due(&mut self) -> Result<(), Violation> {
         for n in 0..self.nodes.len() {
             if self.nodes[n].core.is_none() && self.nodes[n].down_until <= self.now {
                 self.restart(n)?;
@@ -161,6 +162,12 @@ impl World {
         let profile = &mut self.profile;
         (profile.lost, profile.late, profile.doubled, profile.report_lost, profile.end_fails) =
             (0, 0, 0, 0, 0);
+        (profile.beat_lost, profile.beat_delay_ms) = (0, profile.beat_delay_ms.min(60));
+        for node in &mut self.nodes {
+            if let Some(sharing) = &mut node.sharing {
+                sharing.deaf_until = 0;
+            }
+        }
         Ok(())
     }
 

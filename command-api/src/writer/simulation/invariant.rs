@@ -27,6 +27,8 @@ pub enum Invariant {
     NoFalseAlarm,
     /// Once the faults have stopped, every command is answered and new ones are accepted.
     Progress,
+    /// Processes that share the partition agree on one owner once the faults have stopped, and leave it.
+    Calm,
 }
 
 #[derive(Debug, Clone)]

@@ -20,4 +20,5 @@ mod profile;
 mod readers;
 mod rng;
 mod runs;
+mod sharing;
 mod world;

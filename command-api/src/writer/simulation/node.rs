@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::clients::AttemptId;
 use super::log::{PARTITION, identity};
 use super::profile::Profile;
+use super::sharing::Sharing;
 use crate::writer::core::{Core, Effect, Options, Snapshot};
 use crate::writer::request::{Millis, Outcome, Request, RequestId};
 
@@ -49,6 +50,9 @@ pub struct Node {
     pub requests: HashMap<RequestId, AttemptId>,
     next_request: RequestId,
     options: Options,
+    shared: bool,
+    /// Absent where each process claims as it likes.
+    pub sharing: Option<Sharing>,
 }
 
 /// What its writer wants of the world.
@@ -83,6 +87,8 @@ impl Node {
             requests: HashMap::new(),
             next_request: 0,
             options,
+            shared: profile.shared,
+            sharing: None,
         };
         node.start(None, 0);
         node
@@ -104,6 +110,7 @@ impl Node {
             }
         });
         self.at = at;
+        self.sharing = self.shared.then(|| Sharing::new(self.index, self.life));
     }
 
     /// Everything in the process's memory is gone; what is on the wire stays there.

@@ -36,6 +36,16 @@ pub struct Profile {
     pub max_waiting: usize,
     pub max_in_flight: usize,
 
+    /// Processes leave the partition to its owner, as heartbeats tell; otherwise each claims as it likes.
+    pub shared: bool,
+    // Of each heartbeat.
+    pub beat_lost: u32,
+    pub beat_delay_ms: Millis,
+    // Of each step.
+    pub deaf: u32,
+    /// Told to stop: hands over first.
+    pub stop: u32,
+
     // Of each command.
     pub without_key: u32,
     /// A second body under the same key.
@@ -70,6 +80,11 @@ const CALM: Profile = Profile {
     max_keys: 4096,
     max_waiting: 1000,
     max_in_flight: 64,
+    shared: false,
+    beat_lost: 0,
+    beat_delay_ms: 0,
+    deaf: 0,
+    stop: 0,
     without_key: 100,
     other_body: 50,
     repeated: 200,
@@ -169,4 +184,29 @@ const EVERYTHING: Profile = Profile {
     ..CALM
 };
 
-pub const PROFILES: &[Profile] = &[CALM, WIRE, ZOMBIES, CLOCKS, KEYS, DAYS, OVERLOAD, EVERYTHING];
+const SHARED: Profile =
+    Profile { name: "shared", writers: 3, shared: true, beat_delay_ms: 60, crash: 2, stop: 4, ..CALM };
+
+/// Heartbeats lost, late and not coming back; owners that pause, or that heartbeat and cannot append.
+const DUELS: Profile = Profile {
+    name: "duels",
+    writers: 3,
+    shared: true,
+    beat_lost: 200,
+    beat_delay_ms: 900,
+    deaf: 6,
+    stop: 3,
+    lost: 10,
+    late: 10,
+    slow_wire: 6,
+    slow_reader: 4,
+    pause: 4,
+    crash: 2,
+    end_fails: 30,
+    skew_ms: 4_000,
+    deadline_ms: (3_000, 10_000),
+    ..CALM
+};
+
+pub const PROFILES: &[Profile] =
+    &[SHARED, DUELS, CALM, WIRE, ZOMBIES, CLOCKS, KEYS, DAYS, OVERLOAD, EVERYTHING];

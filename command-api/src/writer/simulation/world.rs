@@ -100,12 +100,17 @@ impl World {
             self.step(None)?;
         }
         self.calm_down()?;
-        self.quiet()
+        self.quiet()?;
+        self.calm()
     }
 
     /// What the clients, the wires and the writers do at one moment. With `home` the clients only
     /// finish what was begun, with that writer.
-    fn step(&mut self, home: Option<usize>) -> Result<(), Violation> {
+    pub fn step(&mut self, home: Option<usize>) -> Result<(), Violation> {
+        self.share()?;
+        if home.is_some() && self.profile.shared {
+            self.restart_due()?;
+        }
         for _ in 0..self.rng.below(5) {
             let n = self.rng.below(self.nodes.len());
             match self.rng.below(16) {
@@ -134,7 +139,11 @@ impl World {
         if self.rng.chance(20) {
             self.favourite = any;
         }
-        let node = home.unwrap_or(if self.rng.chance(930) { self.favourite } else { any });
+        let node = match home {
+            Some(home) => self.owner_or(home),
+            None if self.rng.chance(930) => self.owner_or(self.favourite),
+            None => any,
+        };
         if !self.nodes[node].runs(self.now) {
             return Ok(()); // nobody answers there: no attempt has begun
         }

@@ -1,0 +1,137 @@
+//! The role `command-api`: the writers, shared with other processes where there are any.
+
+use std::sync::Arc;
+
+use roomlog_command_api::accounts::Accounts;
+use roomlog_command_api::http::CommandApi;
+use roomlog_command_api::import::Importer;
+use roomlog_command_api::password::Passwords;
+use roomlog_command_api::service::Service;
+use roomlog_command_api::sessions::Sessions;
+use roomlog_command_api::writer::core::Options as WriterOptions;
+use roomlog_command_api::writer::driver::{self, Standing};
+use roomlog_command_api::writer::ownership::{Duty, Options as OwnershipOptions};
+use roomlog_command_api::writer::share::share;
+use roomlog_command_api::writers::{Elsewhere, Writers};
+use roomlog_rpc::GrpcPeers;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::members::Neighbours;
+use crate::config::Config;
+use crate::platform::Platform;
+
+/// Claims of processes that see the same are spread over this many milliseconds.
+const JITTER_MS: u8 = 150;
+
+pub struct CommandRole {
+    pub api: CommandApi,
+    pub service: Service,
+    pub writers: Writers,
+    sharing: Option<JoinHandle<()>>,
+    sweeper: JoinHandle<()>,
+    tasks: Vec<JoinHandle<()>>,
+    stop_sharing: CancellationToken,
+    stop_sweeping: CancellationToken,
+    stop_writers: CancellationToken,
+}
+
+impl CommandRole {
+    pub fn start(
+        config: &Config,
+        platform: &Platform,
+        address: String,
+        neighbours: Option<&Neighbours>,
+    ) -> Self {
+        let [stop_sharing, stop_sweeping, stop_writers] = std::array::from_fn(|_| CancellationToken::new());
+        let options = WriterOptions { address, ..WriterOptions::default() };
+        let duty = if neighbours.is_some() { Duty::WAIT } else { Duty::ALONE };
+        let (handles, tasks): (Vec<_>, Vec<_>) = platform
+            .log
+            .partitions()
+            .all()
+            .map(|partition| {
+                let (log, options, stop) = (platform.log.clone(), options.clone(), stop_writers.clone());
+                driver::spawn(log, partition, platform.identity, options, duty, stop)
+            })
+            .unzip();
+        let sharing = neighbours.map(|neighbours| {
+            let members = neighbours.members.clone();
+            let options = OwnershipOptions {
+                balance_after_ms: config.internal.balance_after_ms.into(),
+                jitter_ms: i64::from(members.me().0.as_bytes()[0] % JITTER_MS),
+                warm_all: config.internal.warm_all,
+                ..OwnershipOptions::default()
+            };
+            tokio::spawn(share(members, handles.clone(), options, stop_sharing.clone()))
+        });
+        let elsewhere = neighbours.map(|neighbours| Elsewhere {
+            members: neighbours.members.clone(),
+            peers: Arc::new(GrpcPeers::new(neighbours.pool.clone())),
+        });
+        let writers = Writers::new(platform.log.clone(), handles, elsewhere);
+        let service = Service {
+            writers: writers.clone(),
+            sealer: platform.sealer.clone(),
+            id_key: platform.id_key.clone(),
+            rooms: platform.rooms.clone(),
+            progress: platform.progress.clone(),
+        };
+        let passwords = Passwords::new(std::thread::available_parallelism().map_or(1, usize::from));
+        let accounts = Accounts {
+            service: service.clone(),
+            secrets: platform.secrets.clone(),
+            passwords: passwords.clone(),
+        };
+        let sweeper = tokio::spawn(accounts.clone().sweep(stop_sweeping.clone()));
+        let api = CommandApi {
+            auth: platform.auth.clone(),
+            service: service.clone(),
+            accounts,
+            sessions: Sessions {
+                service: service.clone(),
+                secrets: platform.secrets.clone(),
+                passwords,
+                tokens: platform.auth.tokens.clone(),
+                id_key: platform.id_key.clone(),
+            },
+            importer: Importer::new(service.clone()),
+        };
+        Self { api, service, writers, sharing, sweeper, tasks, stop_sharing, stop_sweeping, stop_writers }
+    }
+
+    /// Leaves the partitions to others, while requests still come: they are sent on.
+    pub async fn hand_over(&mut self) {
+        self.stop_sharing.cancel();
+        if let Some(sharing) = self.sharing.take() {
+            let _ = sharing.await;
+        }
+    }
+
+    /// After the last request.
+    pub async fn stop(self) {
+        self.stop_sweeping.cancel();
+        let _ = self.sweeper.await;
+        self.stop_writers.cancel();
+        for task in self.tasks {
+            let _ = task.await;
+        }
+    }
+}
+
+/// Alone, every partition has its writer here. Among others, none here has stopped, and each partition
+/// has an owner somewhere.
+pub fn ready(writers: &Writers, neighbours: Option<&roomlog_members::Handle>) -> Result<(), String> {
+    let not_ready: Vec<String> = writers
+        .local()
+        .filter(|writer| match neighbours {
+            None => writer.standing() != Standing::Owning,
+            Some(members) => {
+                let owned = members.roster().owner(members.now(), writer.partition()).is_some();
+                writer.standing() == Standing::Stopped || !owned
+            }
+        })
+        .map(|writer| format!("{}: {:?}", writer.partition(), writer.standing()))
+        .collect();
+    if not_ready.is_empty() { Ok(()) } else { Err(not_ready.join(", ")) }
+}
