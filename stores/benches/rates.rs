@@ -1,4 +1,5 @@
-//! How fast the SQLite stores take rows, by the clock and by the processor's time, which other work
+//! How fast the stores take rows: those on SQLite, and those on PostgreSQL where
+//! `ROOMLOG_TEST_POSTGRES` names a server, by the clock and by the processor's time, which other work
 //! on the machine does not change. Not a judgement, a measurement:
 //! `cargo bench -p roomlog-stores --bench rates`
 
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use backends::Sqlite;
+use backends::postgres::Postgres;
 use bytes::Bytes;
 use roomlog_eventlog::{Cursor, LogIdentity, PartitionCounts, TopicPartition};
 use roomlog_schemas::{Access, AccountId, History, MessageId, RoomId, RoomKind};
@@ -133,9 +135,7 @@ async fn room_store() {
     println!("memberships, 2,000 a batch: {}", start.per_second(200_000));
 }
 
-async fn directory() {
-    let backend = Sqlite::new();
-    let store: Arc<dyn DirectoryStore> = backend.open().await;
+async fn directory(store: Arc<dyn DirectoryStore>) {
     let rooms = (0..1_000).map(|n| {
         DirectoryChange::Room(RoomRow {
             room_id: room(n),
@@ -203,9 +203,7 @@ async fn directory() {
     println!("directory: pages of 50 members: {}", start.per_second(1_000));
 }
 
-async fn secrets_and_sealing() {
-    let backend = Sqlite::new();
-    let store: Arc<dyn SecretsStore> = backend.open().await;
+async fn secrets_and_sealing(store: Arc<dyn SecretsStore>) {
     let sealer = Sealer::new(store.clone(), MasterKey::from_hex(&"07".repeat(32)).unwrap(), 64 << 20);
     let accounts: Vec<AccountId> = (0..50_000).map(account).collect();
     let start = Stopwatch::start();
@@ -245,6 +243,12 @@ async fn secrets_and_sealing() {
 #[tokio::main]
 async fn main() {
     room_store().await;
-    directory().await;
-    secrets_and_sealing().await;
+    let sqlite = Sqlite::new();
+    directory(sqlite.open().await).await;
+    secrets_and_sealing(sqlite.open().await).await;
+    if let Some(postgres) = Postgres::new() {
+        println!("PostgreSQL; the processor's time is that of this process alone");
+        directory(postgres.open().await).await;
+        secrets_and_sealing(postgres.open().await).await;
+    }
 }

@@ -20,7 +20,8 @@ pub enum StoreError {
     /// Somebody else moved the projection's cursor: this projector is not alone and must stop.
     #[error("the cursor of {projection} in {partition} is at {found}, not at {expected}")]
     CursorMoved { projection: &'static str, partition: String, expected: u64, found: u64 },
-    /// What is stored cannot be understood, or its tables are not those of this build; trying again does not help.
+    /// What is stored cannot be understood, or its tables are not those of this build; trying again does
+    /// not help.
     #[error("the {store} store holds something damaged: {what}")]
     Damaged { store: &'static str, what: String },
     /// The store was written by a newer build.

@@ -141,7 +141,7 @@ async fn a_store_of_a_newer_build_is_refused() {
         SqliteSecretsStore::open(folder).await.err(),
     ];
     for error in refused {
-        assert!(matches!(error, Some(StoreError::NewerVersion { found: 9, known: 1, .. })), "{error:?}");
+        assert!(matches!(error, Some(StoreError::NewerVersion { found: 9, known: 1..9, .. })), "{error:?}");
     }
 }
 

@@ -104,7 +104,11 @@ impl PostgresConfig {
             options = options.ssl_mode(mode.into());
         }
         if let Some(file) = &self.ca_file {
-            options = options.ssl_root_cert(file);
+            let pem = std::fs::read(file).map_err(|error| {
+                let source = format!("{} cannot be read: {error}", file.display());
+                StoreError::Refused { store, source: source.into() }
+            })?;
+            options = options.ssl_root_cert_from_pem(pem);
         }
         Ok(options
             .options([("synchronous_commit", "on"), ("default_transaction_isolation", "read committed")]))

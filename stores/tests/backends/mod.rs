@@ -1,7 +1,7 @@
 //! The backends as the conformance suites need them.
 
 // Clippy knows the tests themselves, not what they share; each test binary uses some of it.
-#![allow(clippy::unwrap_used, dead_code)]
+#![allow(clippy::unwrap_used, dead_code, unused_imports)]
 
 mod cql;
 pub mod postgres;

@@ -119,8 +119,17 @@ impl SecretsStore for PostgresSecretsStore {
         run!(&self.database, |connection| sessions::is_live(connection, session, now_ms))
     }
 
-    async fn revoke_session(&self, session: SessionId) -> Result<(), StoreError> {
-        run!(&self.database, |connection| sessions::revoke(connection, session))
+    async fn live_sessions(
+        &self,
+        account: AccountId,
+        now_ms: i64,
+        limit: usize,
+    ) -> Result<Vec<Session>, StoreError> {
+        run!(&self.database, |connection| sessions::live(connection, account, now_ms, limit))
+    }
+
+    async fn revoke_session(&self, account: AccountId, session: SessionId) -> Result<bool, StoreError> {
+        run!(&self.database, |connection| sessions::revoke(connection, account, session))
     }
 
     async fn put_claim_code(

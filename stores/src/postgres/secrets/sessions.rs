@@ -4,8 +4,11 @@
 //! would have expired, so that one that comes again is known as such.
 
 use roomlog_schemas::{AccountId, SessionId};
+use sqlx::postgres::PgRow;
 use sqlx::{Connection, PgConnection, Result, Row};
+use uuid::Uuid;
 
+use crate::columns::to_i64;
 use crate::secrets::{Rotation, Session};
 
 /// A new session removes at most so many expired ones, and as many expired tokens: more than it
@@ -68,8 +71,13 @@ pub async fn rotate(
             })
         }
         None => {
-            revoke(&mut transaction, session_id).await?;
-            Rotation::Reused
+            let account: Uuid = sqlx::query_scalar(
+                "UPDATE session SET revoked = TRUE WHERE session_id = $1 RETURNING account_id",
+            )
+            .bind(session_id.0)
+            .fetch_one(&mut *transaction)
+            .await?;
+            Rotation::Reused { account_id: AccountId(account), session_id }
         }
     };
     transaction.commit().await?;
@@ -86,12 +94,41 @@ pub async fn is_live(connection: &mut PgConnection, session: SessionId, now_ms: 
     Ok(found.is_some())
 }
 
-pub async fn revoke(connection: &mut PgConnection, session: SessionId) -> Result<()> {
-    sqlx::query("UPDATE session SET revoked = TRUE WHERE session_id = $1")
+pub async fn live(
+    connection: &mut PgConnection,
+    account: AccountId,
+    now_ms: i64,
+    limit: usize,
+) -> Result<Vec<Session>> {
+    let rows = sqlx::query(
+        "SELECT session_id, refresh_hash, created_at_ms, expires_at_ms FROM session
+         WHERE account_id = $1 AND NOT revoked AND expires_at_ms > $2
+         ORDER BY created_at_ms DESC, session_id LIMIT $3",
+    )
+    .bind(account.0)
+    .bind(now_ms)
+    .bind(to_i64(limit as u64))
+    .fetch_all(connection)
+    .await?;
+    let session = |row: &PgRow| {
+        Ok(Session {
+            session_id: SessionId(row.try_get(0)?),
+            account_id: account,
+            refresh_hash: row.try_get(1)?,
+            created_at_ms: row.try_get(2)?,
+            expires_at_ms: row.try_get(3)?,
+        })
+    };
+    rows.iter().map(session).collect()
+}
+
+pub async fn revoke(connection: &mut PgConnection, account: AccountId, session: SessionId) -> Result<bool> {
+    let revoked = sqlx::query("UPDATE session SET revoked = TRUE WHERE session_id = $1 AND account_id = $2")
         .bind(session.0)
+        .bind(account.0)
         .execute(connection)
-        .await
-        .map(drop)
+        .await?;
+    Ok(revoked.rows_affected() > 0)
 }
 
 pub async fn remove_expired(connection: &mut PgConnection, now_ms: i64, limit: u32) -> Result<u64> {

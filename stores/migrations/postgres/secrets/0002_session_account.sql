@@ -1,0 +1,2 @@
+-- An account sees its own sessions.
+CREATE INDEX session_account ON session (account_id);
