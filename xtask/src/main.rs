@@ -20,7 +20,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Start, stop or look at a real Kafka on this machine
+    /// Start, stop or look at real servers on this machine: Kafka, a CQL store, PostgreSQL
     #[command(subcommand)]
     Cluster(cluster::cli::Command),
     /// Check the formatting, the lints and the documents, and run every test
