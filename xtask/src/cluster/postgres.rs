@@ -8,6 +8,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -15,7 +16,7 @@ use super::ports::Ports;
 use super::runtime::remove_folder;
 use super::server::Server;
 use super::{instance, packages, process};
-use crate::workspace;
+use crate::{wait, workspace};
 
 /// The role and the database that Roomlog gets. The same as in `infra/compose.yaml`.
 const ROLE: &str = "roomlog";
@@ -23,6 +24,9 @@ const DATABASE: &str = "roomlog";
 
 /// The unprivileged user that the distribution's package makes.
 const USER: &str = "postgres";
+
+/// They look whether their parent lives, and end at once.
+const CHILDREN_DEADLINE: Duration = Duration::from_secs(15);
 
 /// Who runs the server's programs.
 #[derive(Clone, Copy)]
@@ -39,7 +43,7 @@ pub fn configure(server: &Server, programs: &Path, ports: Ports) -> Result<()> {
     if !data.exists() {
         create(server, programs, user, &home).context("cannot create PostgreSQL's cluster")?;
     }
-    forget_reused_pid(server, &data)?;
+    forget_killed_server(server, &data)?;
     let template = workspace::root().join("infra/postgres/postgresql.conf");
     let template =
         std::fs::read_to_string(&template).with_context(|| format!("cannot read {}", template.display()))?;
@@ -125,21 +129,21 @@ fn create(server: &Server, programs: &Path, user: User, home: &Path) -> Result<(
     Ok(())
 }
 
-/// The note of a server that was killed may name a process of this user that has nothing to do with it, and the server
-/// would then refuse to start.
-fn forget_reused_pid(server: &Server, data: &Path) -> Result<()> {
+/// The note of a server that was killed may name a process that has nothing to do with it, or one that has ended and was
+/// not waited for; the server would refuse to start. Its own children, though, must be gone first.
+fn forget_killed_server(server: &Server, data: &Path) -> Result<()> {
     let note = data.join("postmaster.pid");
     let Ok(text) = std::fs::read_to_string(&note) else {
         return Ok(());
     };
-    let Some(pid) = text.lines().next().and_then(|pid| pid.trim().parse().ok()) else {
-        return Ok(());
-    };
-    let command_line = process::command_line(pid);
-    if !command_line.is_empty() && !command_line.contains(&server.mark()) {
-        std::fs::remove_file(&note)?;
+    let pid = text.lines().next().and_then(|pid| pid.trim().parse().ok());
+    if pid.is_some_and(|pid| process::is_server(pid, server)) {
+        bail!("PostgreSQL runs already, as process {}", pid.unwrap_or_default());
     }
-    Ok(())
+    wait::until("what a killed PostgreSQL left behind to end", CHILDREN_DEADLINE, || {
+        Ok(!process::works_in(data))
+    })?;
+    std::fs::remove_file(&note).with_context(|| format!("cannot remove {}", note.display()))
 }
 
 impl User {

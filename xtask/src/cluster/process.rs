@@ -64,7 +64,7 @@ pub fn last_words(server: &Server) -> String {
 }
 
 /// Empty for a process that does not exist or has ended and only waits to be noticed.
-pub fn command_line(pid: u32) -> String {
+fn command_line(pid: u32) -> String {
     let proc = Path::new("/proc");
     if !proc.join("self").exists() {
         let mut ps = Command::new("ps");
@@ -81,6 +81,12 @@ pub fn command_line(pid: u32) -> String {
         Ok(!line.is_empty() || !is_alive(&process))
     });
     String::from_utf8_lossy(&line).into_owned()
+}
+
+/// Whether any process that can be seen has this as its current folder.
+pub fn works_in(folder: &Path) -> bool {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes.into_iter().any(|process| std::fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd == folder))
 }
 
 /// Whether the process behind this folder of `/proc` has not ended.
@@ -109,6 +115,23 @@ mod tests {
         let dev: Instance = "dev".parse().unwrap();
         assert!(!command_line(std::process::id()).is_empty());
         assert!(!is_server(std::process::id(), &Server::new(&dev, Service::Kafka)));
+    }
+
+    #[test]
+    fn who_works_in_a_folder_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        assert!(!works_in(&folder));
+        let mut process = Command::new("sh")
+            .args(["-c", "read -r _"])
+            .current_dir(&folder)
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        assert!(works_in(&folder) || !Path::new("/proc").exists());
+        drop(process.stdin.take());
+        process.wait().unwrap();
+        assert!(!works_in(&folder));
     }
 
     #[test]
