@@ -1,7 +1,9 @@
 //! What a person or CI does with this workspace, one command each: `cargo xtask <task>`.
 
 mod bench;
+mod build;
 mod cluster;
+mod platform;
 mod test;
 mod wait;
 mod workspace;

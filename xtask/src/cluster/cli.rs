@@ -10,6 +10,8 @@ use super::runtime::Runtime;
 use super::server::Server;
 use super::service::Service;
 use super::state::State;
+use crate::platform;
+
 use super::{Environment, Wanted, container, instance, jars, kafka, lock, probe};
 
 #[derive(clap::Subcommand)]
@@ -41,6 +43,9 @@ pub enum Command {
         #[command(flatten)]
         chosen: Chosen,
     },
+    /// Start the servers and a whole platform on them, several processes of each role behind one address, and stop the
+    /// platform at a Ctrl-C
+    Run(platform::cli::Options),
     /// Say which servers of this checkout are up, and where
     Status,
     /// Run one of Kafka's own tools, for example
@@ -72,7 +77,10 @@ pub struct Servers {
 
 impl Servers {
     fn list(&self) -> Vec<Service> {
-        Service::ALL.into_iter().filter(|service| self.only.is_empty() || self.only.contains(service)).collect()
+        Service::ALL
+            .into_iter()
+            .filter(|service| self.only.is_empty() || self.only.contains(service))
+            .collect()
     }
 }
 
@@ -88,6 +96,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
             up(&chosen.instance, &servers.list().into_iter().map(wanted).collect::<Vec<_>>())?;
         }
         Command::Down { servers, wipe, chosen } => down(&chosen.instance, &servers.list(), wipe)?,
+        Command::Run(options) => return platform::cli::run(&options),
         Command::Status => status()?,
         Command::KafkaTool { chosen, class, arguments } => {
             return kafka_tool(&chosen.instance, &class, &arguments);

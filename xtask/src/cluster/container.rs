@@ -162,7 +162,8 @@ mod tests {
     fn every_service_has_its_port_and_its_volume() {
         let compose = read(COMPOSE_FILE);
         for service in Service::ALL {
-            let (id, port) = (service.id(), format!("${{{}:-{}}}", port_variable(service), service.customary_port()));
+            let (id, port) =
+                (service.id(), format!("${{{}:-{}}}", port_variable(service), service.customary_port()));
             assert!(compose.contains(&format!("\n  {id}:\n")), "{id}");
             assert!(compose.contains(&format!("\n  {id}-data:\n")), "{id}");
             assert!(compose.contains(&format!("127.0.0.1:{port}:")), "{id}: {port}");

@@ -28,10 +28,9 @@ pub fn for_roomlog(instance: &Instance, service: Service, port: u16) -> Result<E
             set("ROOMLOG_CQL_KEYSPACE", "roomlog"),
             set("ROOMLOG_CQL_REPLICATION", "1"),
         ],
-        Service::Postgres => vec![
-            set("ROOMLOG_SQL_STORE", "postgres"),
-            set("ROOMLOG_POSTGRES_URL", &url(instance, port)?),
-        ],
+        Service::Postgres => {
+            vec![set("ROOMLOG_SQL_STORE", "postgres"), set("ROOMLOG_POSTGRES_URL", &url(instance, port)?)]
+        }
     })
 }
 

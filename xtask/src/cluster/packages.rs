@@ -160,7 +160,9 @@ mod tests {
     #[test]
     fn reads_postgresqls_version() {
         let debian = "postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)\n";
-        for (answer, expected) in [(debian, Some(15)), ("postgres (PostgreSQL) 18beta1", Some(18)), ("", None)] {
+        for (answer, expected) in
+            [(debian, Some(15)), ("postgres (PostgreSQL) 18beta1", Some(18)), ("", None)]
+        {
             assert_eq!(postgres_release(answer), expected, "{answer}");
         }
     }

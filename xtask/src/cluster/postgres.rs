@@ -104,12 +104,13 @@ fn create(server: &Server, programs: &Path, user: User, home: &Path) -> Result<(
     user.own(&unfinished)?;
 
     let mut initdb = user.command(&programs.join("initdb"), home);
-    initdb
-        .arg("--pgdata")
-        .arg(&unfinished)
-        .arg("--pwfile")
-        .arg(home.join("password"))
-        .args(["--username", ROLE, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"]);
+    initdb.arg("--pgdata").arg(&unfinished).arg("--pwfile").arg(home.join("password")).args([
+        "--username",
+        ROLE,
+        "--auth=scram-sha-256",
+        "--encoding=UTF8",
+        "--locale=C.UTF-8",
+    ]);
     if server.instance.is_ephemeral() {
         initdb.arg("--no-sync");
     }

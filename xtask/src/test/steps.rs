@@ -6,8 +6,8 @@ use anyhow::{Context, Result, bail};
 
 use super::Options;
 use super::report::Report;
-use crate::cluster::{self, Cluster, Instance, Service};
-use crate::workspace;
+use crate::cluster::{self, Cluster, Instance, Service, packages};
+use crate::{platform, workspace};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Step {
@@ -17,18 +17,26 @@ pub enum Step {
     Clippy,
     /// The documents build without warnings
     Docs,
+    /// The proxy's configuration
+    Proxy,
     /// Every test of the workspace, with servers of their own
     Tests,
 }
 
 /// In the order of what they cost.
-pub const ALL: [Step; 4] = [Step::Format, Step::Clippy, Step::Docs, Step::Tests];
+pub const ALL: [Step; 5] = [Step::Format, Step::Proxy, Step::Clippy, Step::Docs, Step::Tests];
 
 impl Step {
     pub fn run(self, options: &Options, report: &mut Report) {
         match self {
             Self::Format => {
                 report.time("format", check_format);
+            }
+            Self::Proxy if options.without_servers => {
+                report.skip("proxy", "--without-servers: nginx has not looked at its configuration");
+            }
+            Self::Proxy => {
+                report.time("proxy", platform::check_proxy);
             }
             Self::Clippy => {
                 report.time("clippy", run_clippy);
@@ -93,6 +101,7 @@ fn test_command(options: &Options) -> Command {
 }
 
 fn start_servers() -> Result<Cluster> {
+    packages::ensure_nginx()?;
     let servers = cluster::ensure_up(&Instance::ephemeral("test"), &Service::ALL.map(Into::into))
         .context("--without-servers runs the other tests")?;
     for server in &servers.servers {
@@ -101,15 +110,19 @@ fn start_servers() -> Result<Cluster> {
     Ok(servers)
 }
 
+/// For this package's tests of the proxy.
+const REQUIRE_NGINX: &str = "ROOMLOG_TEST_REQUIRE_NGINX";
+
 /// Tests that need a server look at `ROOMLOG_TEST_…` and skip themselves without it; `ROOMLOG_TEST_REQUIRE_…` makes a skip
 /// a failure. What the caller's environment says about other servers is not meant for this run.
 fn with_servers(mut test: Command, servers: Option<&Cluster>) -> Result<Command> {
+    test.env_remove(REQUIRE_NGINX);
     for service in Service::ALL {
         let (address, require) = cluster::names_for_tests(service);
         test.env_remove(address).env_remove(require);
     }
     if let Some(servers) = servers {
-        test.envs(servers.test_environment()?);
+        test.envs(servers.test_environment()?).env(REQUIRE_NGINX, "1");
     }
     Ok(test)
 }
