@@ -92,6 +92,11 @@ const NGINX: &str = "/usr/sbin/nginx";
 pub fn ensure_nginx() -> Result<PathBuf> {
     if !has_nginx() {
         install("nginx", &["nginx-light", "nginx"])?;
+        // Started by its package, and not needed: the platform's proxy is a process of its own.
+        let mut service = Command::new("systemctl");
+        if let Err(error) = workspace::run_quietly(service.args(["disable", "--now", "nginx"])) {
+            eprintln!("note: nginx's own service may run as well: {error:#}");
+        }
     }
     Ok(if Path::new(NGINX).exists() { NGINX.into() } else { "nginx".into() })
 }
