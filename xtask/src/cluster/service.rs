@@ -42,8 +42,8 @@ impl Service {
     /// multiple.
     pub fn ready_deadline(self) -> Duration {
         match self {
-            Self::Kafka | Self::Postgres => Duration::from_secs(60),
-            Self::Cql => Duration::from_secs(120),
+            Self::Kafka | Self::Postgres => Duration::from_secs(120),
+            Self::Cql => Duration::from_secs(240),
         }
     }
 
