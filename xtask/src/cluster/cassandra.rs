@@ -22,6 +22,9 @@ const ALONE: [&str; 5] = [
     "-Djdk.attach.allowAttachSelf=true",
 ];
 
+/// Every change of a schema waits for a flush otherwise, and tests make many. The commit log has it as well.
+const WITHOUT_FLUSHES: &str = "-Dcassandra.test.flush_local_schema_changes=false";
+
 /// Inner parts of Java that Cassandra uses, as in its own `jvm17-server.options`.
 const EXPORTS: [&str; 10] = [
     "java.base/jdk.internal.misc",
@@ -80,6 +83,9 @@ pub fn command(server: &Server, classpath: &Classpath) -> Result<Command> {
     }
     for open in OPENS {
         node.arg("--add-opens").arg(format!("{open}=ALL-UNNAMED"));
+    }
+    if server.instance.is_ephemeral() {
+        node.arg(WITHOUT_FLUSHES);
     }
     let data = server.data_dir();
     node.arg(format!("-javaagent:{}", classpath.find(AGENT)?.display()))
