@@ -1,7 +1,9 @@
 //! What a person or CI does with this workspace, one command each: `cargo xtask <task>`.
 
 mod bench;
+mod build;
 mod cluster;
+mod platform;
 mod test;
 mod wait;
 mod workspace;
@@ -20,7 +22,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Start, stop or look at a real Kafka on this machine
+    /// Start, stop or look at real servers on this machine: Kafka, a CQL store, PostgreSQL
     #[command(subcommand)]
     Cluster(cluster::cli::Command),
     /// Check the formatting, the lints and the documents, and run every test

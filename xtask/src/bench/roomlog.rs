@@ -1,8 +1,7 @@
 //! The server under test: all roles in one process, on a new data folder.
 
 use std::fs::File;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -11,11 +10,11 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use super::child::Server;
 use super::floors::plan::Log;
+use crate::platform::readiness;
 use crate::wait;
 
 /// A first start creates its log and stores.
 const READY_DEADLINE: Duration = Duration::from_secs(60);
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 const LAST_WORDS: usize = 20;
 
 /// Starts the server with its data in `folder` and waits until it is ready.
@@ -27,12 +26,12 @@ pub fn start(roomlog: &Path, log: &Log, folder: &Path) -> Result<(Server, Socket
         if server.has_ended()? {
             bail!("the server has ended");
         }
-        Ok(is_ready(address))
+        Ok(readiness::is_ready(address))
     });
     match ready {
         Ok(()) => Ok((server, address)),
         Err(error) => {
-            let answer = ask_readiness(address).unwrap_or_default();
+            let answer = readiness::ask(address).unwrap_or_default();
             Err(anyhow!("{error:#}. {answer}\nIts last words:\n{}", last_words(&output)))
         }
     }
@@ -72,20 +71,6 @@ fn free_address() -> Result<SocketAddr> {
     Ok(listener.local_addr()?)
 }
 
-fn is_ready(address: SocketAddr) -> bool {
-    matches!(ask_readiness(address), Ok(answer) if answer.starts_with("HTTP/1.1 200 "))
-}
-
-fn ask_readiness(address: SocketAddr) -> std::io::Result<String> {
-    let mut connection = TcpStream::connect_timeout(&address, ANSWER_TIMEOUT)?;
-    connection.set_read_timeout(Some(ANSWER_TIMEOUT))?;
-    let request = format!("GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
-    connection.write_all(request.as_bytes())?;
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer)?;
-    Ok(answer)
-}
-
 fn last_words(output: &Path) -> String {
     let output = std::fs::read_to_string(output).unwrap_or_default();
     let lines: Vec<_> = output.lines().collect();
@@ -99,28 +84,4 @@ pub fn warnings(folder: &Path) -> Option<String> {
         output.lines().filter(|line| line.contains("WARN") || line.contains("ERROR")).collect();
     let last = &lines[lines.len().saturating_sub(LAST_WORDS)..];
     (!lines.is_empty()).then(|| format!("{} in all, the last:\n{}", lines.len(), last.join("\n")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_server_is_ready_when_it_says_so() {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let address = listener.local_addr().unwrap();
-        let server = std::thread::spawn(move || {
-            for answer in ["HTTP/1.1 503 Service Unavailable\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n"] {
-                let (mut connection, _) = listener.accept().unwrap();
-                let mut request = [0; 512];
-                let read = connection.read(&mut request).unwrap();
-                assert!(request[..read].starts_with(b"GET /readyz "));
-                connection.write_all(answer.as_bytes()).unwrap();
-            }
-        });
-        assert!(!is_ready(address));
-        assert!(is_ready(address));
-        server.join().unwrap();
-        assert!(!is_ready(address), "nobody listens any more");
-    }
 }

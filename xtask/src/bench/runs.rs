@@ -15,7 +15,7 @@ use super::floors::plan::{CommitPlan, Log, LogPlan};
 use super::load::{Plan, Target};
 use super::roomlog;
 use super::scratch::Scratch;
-use crate::cluster::{self, Instance, KafkaCluster};
+use crate::cluster::{self, Cluster, Instance, Running, Service};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -85,12 +85,15 @@ impl<'a> Runs<'a> {
     }
 
     pub fn measure_log(&mut self, kind: LogKind, cases: &[Case]) -> Result<Vec<CaseResult>> {
-        let kafka = match kind {
+        let cluster = match kind {
             LogKind::Sqlite => None,
-            LogKind::Kafka => Some(cluster::ensure_up(&Instance::ephemeral("bench"), None)?),
+            LogKind::Kafka => {
+                Some(cluster::ensure_up(&Instance::ephemeral("bench"), &[Service::Kafka.into()])?)
+            }
         };
+        let kafka = cluster.as_ref().and_then(|cluster| cluster.server(Service::Kafka));
         let commit_floor = if kafka.is_none() { self.measure_commits()? } else { Figures::new() };
-        let log_floor_one_by_one = self.measure_bare_log(kafka.as_ref(), Load::Closed { senders: 1 })?;
+        let log_floor_one_by_one = self.measure_bare_log(kafka, Load::Closed { senders: 1 })?;
         let mut results = Vec::new();
         for case in cases {
             let workload = case.workload(self.quick);
@@ -99,19 +102,19 @@ impl<'a> Runs<'a> {
                 case: *case,
                 quick: self.quick,
                 timing: self.timing,
-                log_floor: self.measure_bare_log(kafka.as_ref(), workload.load)?,
+                log_floor: self.measure_bare_log(kafka, workload.load)?,
                 log_floor_one_by_one: log_floor_one_by_one.clone(),
                 commit_floor: commit_floor.clone(),
                 broadcast_floor: self.broadcast.get(case).cloned().unwrap_or_default(),
-                figures: self.measure_roomlog(kafka.as_ref(), *case)?,
+                figures: self.measure_roomlog(kafka, *case)?,
                 workload,
             });
         }
-        kafka.map_or(Ok(()), KafkaCluster::stop)?;
+        cluster.map_or(Ok(()), Cluster::stop)?;
         Ok(results)
     }
 
-    fn measure_roomlog(&mut self, kafka: Option<&KafkaCluster>, case: Case) -> Result<Summaries> {
+    fn measure_roomlog(&mut self, kafka: Option<&Running>, case: Case) -> Result<Summaries> {
         let workload = case.workload(self.quick);
         eprintln!("{case} on Roomlog with {}: {workload}", name(kafka));
         let folder = self.scratch.folder()?;
@@ -140,7 +143,7 @@ impl<'a> Runs<'a> {
         Ok(summarize(&rounds))
     }
 
-    fn measure_bare_log(&mut self, kafka: Option<&KafkaCluster>, load: Load) -> Result<Summaries> {
+    fn measure_bare_log(&mut self, kafka: Option<&Running>, load: Load) -> Result<Summaries> {
         eprintln!("bare append and read-back with {}: {load}", name(kafka));
         let folder = self.scratch.folder()?;
         let plan = LogPlan {
@@ -160,15 +163,15 @@ impl<'a> Runs<'a> {
         child::run(&self.binaries.xtask, &["floor", "commit"], &plan)
     }
 
-    fn new_log(&mut self, kafka: Option<&KafkaCluster>, folder: &Path) -> Log {
+    fn new_log(&mut self, kafka: Option<&Running>, folder: &Path) -> Log {
         let Some(kafka) = kafka else {
             return Log::Sqlite { file: folder.join("log.db") };
         };
         self.topics += 1;
-        Log::Kafka { brokers: kafka.brokers.clone(), topic_prefix: format!("bench-{}-", self.topics) }
+        Log::Kafka { brokers: kafka.address(), topic_prefix: format!("bench-{}-", self.topics) }
     }
 }
 
-fn name(kafka: Option<&KafkaCluster>) -> &'static str {
+fn name(kafka: Option<&Running>) -> &'static str {
     if kafka.is_some() { "Kafka" } else { "SQLite" }
 }

@@ -5,34 +5,48 @@ use std::process::{Command as Process, ExitCode};
 use anyhow::{Context, Result};
 use clap::Args;
 
-use super::instance::{self, Instance};
+use super::instance::Instance;
 use super::runtime::Runtime;
+use super::server::Server;
+use super::service::Service;
 use super::state::State;
-use super::{container, jars, lock, probe, process};
+use crate::platform;
 
-/// One broker cannot hold the copies that a log needs outside development.
-const SINGLE_BROKER: &str =
-    "ROOMLOG_KAFKA_ALLOW_WEAK=true ROOMLOG_KAFKA_REPLICATION=1 ROOMLOG_KAFKA_MIN_ISR=1";
+use super::{Environment, Wanted, container, instance, jars, kafka, lock, probe};
 
 #[derive(clap::Subcommand)]
 pub enum Command {
-    /// Start Kafka, unless it is up, and print the environment that makes Roomlog use it
+    /// Start Kafka, a CQL store and PostgreSQL, as far as they are not up, and print the environment that makes Roomlog
+    /// and its tests use them
     Up {
-        /// The port for clients [default: 9092, or a free one where that is taken]
+        #[command(flatten)]
+        servers: Servers,
+        /// The port for Kafka's clients [default: 9092, or a free one where that is taken]
         #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
         kafka_port: Option<u16>,
+        /// The port for CQL's clients [default: 9042, or a free one where that is taken]
+        #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+        cql_port: Option<u16>,
+        /// The port for PostgreSQL's clients [default: 5432, or a free one where that is taken]
+        #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+        postgres_port: Option<u16>,
         #[command(flatten)]
         chosen: Chosen,
     },
-    /// Stop the Kafka that `up` started; its data stays
+    /// Stop the servers that `up` started; their data stays
     Down {
-        /// Delete its data as well
+        #[command(flatten)]
+        servers: Servers,
+        /// Delete their data as well
         #[arg(long)]
         wipe: bool,
         #[command(flatten)]
         chosen: Chosen,
     },
-    /// Say which Kafkas of this checkout are up, and where
+    /// Start the servers and a whole platform on them, several processes of each role behind one address, and stop the
+    /// platform at a Ctrl-C
+    Run(platform::cli::Options),
+    /// Say which servers of this checkout are up, and where
     Status,
     /// Run one of Kafka's own tools, for example
     /// `kafka-tool TopicCommand --bootstrap-server 127.0.0.1:9092 --list`
@@ -49,15 +63,40 @@ pub enum Command {
 
 #[derive(Args)]
 pub struct Chosen {
-    /// Which Kafka; each has a port and data of its own
+    /// Which cluster; each has ports and data of its own
     #[arg(long, value_name = "NAME", default_value = Instance::DEV)]
-    instance: Instance,
+    pub instance: Instance,
+}
+
+#[derive(Args)]
+pub struct Servers {
+    /// These servers alone
+    #[arg(long, value_name = "SERVERS", value_delimiter = ',')]
+    only: Vec<Service>,
+}
+
+impl Servers {
+    fn list(&self) -> Vec<Service> {
+        Service::ALL
+            .into_iter()
+            .filter(|service| self.only.is_empty() || self.only.contains(service))
+            .collect()
+    }
 }
 
 pub fn run(command: Command) -> Result<ExitCode> {
     match command {
-        Command::Up { kafka_port, chosen } => up(&chosen.instance, kafka_port)?,
-        Command::Down { wipe, chosen } => down(&chosen.instance, wipe)?,
+        Command::Up { servers, kafka_port, cql_port, postgres_port, chosen } => {
+            let port = |service| match service {
+                Service::Kafka => kafka_port,
+                Service::Cql => cql_port,
+                Service::Postgres => postgres_port,
+            };
+            let wanted = |service| Wanted { service, port: port(service) };
+            up(&chosen.instance, &servers.list().into_iter().map(wanted).collect::<Vec<_>>())?;
+        }
+        Command::Down { servers, wipe, chosen } => down(&chosen.instance, &servers.list(), wipe)?,
+        Command::Run(options) => return platform::cli::run(&options),
         Command::Status => status()?,
         Command::KafkaTool { chosen, class, arguments } => {
             return kafka_tool(&chosen.instance, &class, &arguments);
@@ -67,47 +106,61 @@ pub fn run(command: Command) -> Result<ExitCode> {
 }
 
 /// Prints nothing but the environment to stdout, so that `eval "$(cargo xtask cluster up)"` sets it.
-fn up(instance: &Instance, kafka_port: Option<u16>) -> Result<()> {
-    let kafka = super::ensure_up(instance, kafka_port)?;
-    let how = if kafka.started_here { "is up" } else { "was already up" };
-    let process = kafka.pid.map(|pid| format!(" (process {pid})"));
-    eprintln!("the {instance} Kafka {how} at {}{}", kafka.brokers, process.unwrap_or_default());
-    if let Some(state) = State::load(instance)? {
-        eprintln!("its log: {}", state.runtime.where_logs_are(instance));
+fn up(instance: &Instance, wanted: &[Wanted]) -> Result<()> {
+    let cluster = super::ensure_up(instance, wanted)?;
+    for running in &cluster.servers {
+        let server = Server::new(instance, running.service);
+        let how = if running.started_here { "is up" } else { "was already up" };
+        let process = running.pid.map(|pid| format!(" (process {pid})")).unwrap_or_default();
+        let log = match State::load(&server)? {
+            Some(state) => format!(", log: {}", state.runtime.where_logs_are(&server)),
+            None => String::new(),
+        };
+        eprintln!("the {server} {how} at {}{process}{log}", running.address());
     }
-    println!("export ROOMLOG_LOG=kafka ROOMLOG_KAFKA_BROKERS={} {SINGLE_BROKER}", kafka.brokers);
+    print_exports(&cluster.environment()?);
+    print_exports(&cluster.test_environment()?);
     Ok(())
 }
 
-fn down(instance: &Instance, wipe: bool) -> Result<()> {
-    let was_up = super::bring_down(instance, wipe)?;
-    let what = if was_up { "is down now" } else { "was not up" };
-    let data = if wipe { "; its data is deleted" } else { "" };
-    eprintln!("the {instance} Kafka {what}{data}");
+fn print_exports(environment: &Environment) {
+    // No value holds anything that a shell would change: addresses, names and hexadecimal passwords.
+    let settings: Vec<_> = environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    println!("export {}", settings.join(" "));
+}
+
+fn down(instance: &Instance, services: &[Service], wipe: bool) -> Result<()> {
+    let were_up = super::bring_down(instance, services, wipe)?;
+    for service in services {
+        let what = if were_up.contains(service) { "is down now" } else { "was not up" };
+        let data = if wipe { "; its data is deleted" } else { "" };
+        eprintln!("the {} {what}{data}", Server::new(instance, *service));
+    }
     Ok(())
 }
 
 fn status() -> Result<()> {
     let mut any_up = false;
     for instance in Instance::all()? {
-        let Some(state) = super::running(&instance)? else {
-            continue;
-        };
-        any_up = true;
-        let answers = if probe::is_ready(state.port) { "accepts requests" } else { "does not answer" };
-        let runs_as = match state.runtime {
-            Runtime::Jars { pid } => format!("process {pid}"),
-            Runtime::Container => "container".to_owned(),
-        };
-        println!(
-            "{instance}: {} {answers} ({runs_as}, log: {})",
-            state.brokers(),
-            state.runtime.where_logs_are(&instance)
-        );
+        for service in Service::ALL {
+            let server = Server::new(&instance, service);
+            let Some(state) = super::running(&server)? else {
+                continue;
+            };
+            any_up = true;
+            let answers = probe::is_ready(service, state.port);
+            let answers = if answers { "accepts requests" } else { "does not answer" };
+            let runs_as = match state.runtime {
+                Runtime::Process { pid } => format!("process {pid}"),
+                Runtime::Container => "container".to_owned(),
+            };
+            let log = state.runtime.where_logs_are(&server);
+            println!("{server}: 127.0.0.1:{} {answers} ({runs_as}, log: {log})", state.port);
+        }
     }
     if !any_up {
         println!(
-            "no Kafka of this checkout is up; data is in {}",
+            "no server of this checkout is up; data is in {}",
             instance::relative(&crate::workspace::cluster_dir())
         );
     }
@@ -127,14 +180,14 @@ fn kafka_tool(instance: &Instance, class: &str, arguments: &[String]) -> Result<
 
 /// The tool runs where the broker runs, so that it sees the broker's files too.
 fn tool_command(instance: &Instance) -> Result<Process> {
-    if let Some(state) = super::running(instance)?
+    if let Some(state) = super::running(&Server::new(instance, Service::Kafka))?
         && matches!(state.runtime, Runtime::Container)
     {
-        return Ok(container::tool(instance));
+        return Ok(container::kafka_tool(instance));
     }
     let classpath = {
         let _lock = lock::acquire()?;
-        jars::ensure()?
+        jars::ensure("kafka")?
     };
-    Ok(process::java(&classpath))
+    Ok(kafka::java(&classpath))
 }

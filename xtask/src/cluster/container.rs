@@ -1,15 +1,16 @@
-//! A broker from `infra/compose.yaml`, where a container engine runs.
+//! A server from `infra/compose.yaml`, where a container engine runs.
 
-use std::hash::Hasher;
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use anyhow::{Context, Result};
 
-use super::instance::Instance;
+use super::instance::{self, Instance};
+use super::postgres;
+use super::server::Server;
+use super::service::Service;
 use crate::workspace;
 
-const SERVICE: &str = "kafka";
 const COMPOSE_FILE: &str = "infra/compose.yaml";
 
 /// Whether an engine answers and knows `compose`. Asked once per process.
@@ -29,52 +30,78 @@ pub fn is_usable() -> bool {
     })
 }
 
-pub fn start(instance: &Instance, client_port: u16) -> Result<()> {
-    let mut up = compose(instance);
-    up.args(["up", "--detach", "--force-recreate", SERVICE])
-        .env("ROOMLOG_KAFKA_PORT", client_port.to_string());
-    eprintln!("starting the container (a first start fetches the image) …");
+pub fn start(server: &Server, client_port: u16) -> Result<()> {
+    // One at a time: each would create the project's network.
+    static STARTING: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut up = compose(&server.instance);
+    up.args(["up", "--detach", "--force-recreate", "--no-deps", server.service.id()])
+        .env(port_variable(server.service), client_port.to_string());
+    if server.service == Service::Postgres {
+        up.env("ROOMLOG_POSTGRES_PASSWORD", postgres::password(server)?);
+    }
+    eprintln!("starting the container of {} (a first start fetches the image) …", server.service);
     workspace::run_quietly(&mut up).context("the container does not start")?;
     Ok(())
 }
 
-pub fn is_running(instance: &Instance) -> Result<bool> {
+pub fn is_running(server: &Server) -> Result<bool> {
     if !is_usable() {
         return Ok(false);
     }
-    let mut ps = compose(instance);
-    ps.args(["ps", "--quiet", "--status", "running", SERVICE]);
+    let mut ps = compose(&server.instance);
+    ps.args(["ps", "--quiet", "--status", "running", server.service.id()]);
     Ok(!workspace::run_quietly(&mut ps)?.stdout.is_empty())
 }
 
-pub fn stop(instance: &Instance) -> Result<()> {
+pub fn stop(server: &Server) -> Result<()> {
+    workspace::run_quietly(compose(&server.instance).args(["rm", "--stop", "--force", server.service.id()]))?;
+    Ok(())
+}
+
+/// Deletes the server's volume.
+pub fn wipe(server: &Server) -> Result<()> {
+    stop(server)?;
+    let mut remove = Command::new("docker");
+    remove.args(["volume", "rm", "--force"]);
+    remove.arg(format!("{}_{}-data", project(&server.instance), server.service.id()));
+    workspace::run_quietly(&mut remove)?;
+    Ok(())
+}
+
+/// Deletes what the instance's servers had in common: a network.
+pub fn dissolve(instance: &Instance) -> Result<()> {
     workspace::run_quietly(compose(instance).arg("down"))?;
     Ok(())
 }
 
-pub fn wipe(instance: &Instance) -> Result<()> {
-    workspace::run_quietly(compose(instance).args(["down", "--volumes"]))?;
-    Ok(())
-}
-
 /// Runs a Kafka class inside the container; the class and its arguments are to follow.
-pub fn tool(instance: &Instance) -> Command {
+pub fn kafka_tool(instance: &Instance) -> Command {
     let mut exec = compose(instance);
     exec.args(["exec", "-T", "-e", "KAFKA_HEAP_OPTS=-Xmx256m"])
-        .args([SERVICE, "/opt/kafka/bin/kafka-run-class.sh"]);
+        .args([Service::Kafka.id(), "/opt/kafka/bin/kafka-run-class.sh"]);
     exec
 }
 
-pub fn logs_command(instance: &Instance) -> String {
-    format!("docker compose --project-name {} logs", project(instance))
+pub fn logs_command(server: &Server) -> String {
+    format!("docker compose --project-name {} logs {}", project(&server.instance), server.service.id())
 }
 
-pub fn last_words(instance: &Instance) -> String {
-    let mut logs = compose(instance);
-    logs.args(["logs", "--no-color", "--tail", "25", SERVICE]);
+pub fn last_words(server: &Server) -> String {
+    let mut logs = compose(&server.instance);
+    logs.args(["logs", "--no-color", "--tail", "25", server.service.id()]);
     match workspace::run_quietly(&mut logs) {
         Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
         Err(error) => format!("(no logs: {error:#})"),
+    }
+}
+
+/// Names the port of the service's clients in the compose file.
+fn port_variable(service: Service) -> &'static str {
+    match service {
+        Service::Kafka => "ROOMLOG_KAFKA_PORT",
+        Service::Cql => "ROOMLOG_CQL_PORT",
+        Service::Postgres => "ROOMLOG_POSTGRES_PORT",
     }
 }
 
@@ -88,10 +115,7 @@ fn compose(instance: &Instance) -> Command {
 
 /// Differs between instances and between checkouts on the same machine.
 fn project(instance: &Instance) -> String {
-    // Unkeyed: the same path gives the same name in every process of one build.
-    let mut hasher = std::hash::DefaultHasher::new();
-    hasher.write(workspace::root().as_os_str().as_encoded_bytes());
-    let checkout = (hasher.finish() >> 48) as u16;
+    let checkout = instance::checkout();
     format!("roomlog-{checkout:04x}-{instance}")
 }
 
@@ -100,7 +124,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::path::Path;
 
-    use super::super::process::CLUSTER_ID;
+    use super::super::kafka::CLUSTER_ID;
     use super::*;
 
     /// Settings that say where things are, which differs inside a container.
@@ -132,6 +156,18 @@ mod tests {
             .map(|(key, value)| (key.to_lowercase().replace('_', "."), value.replace('"', "")))
             .collect();
         assert_eq!(without_places(in_process), without_places(in_container));
+    }
+
+    #[test]
+    fn every_service_has_its_port_and_its_volume() {
+        let compose = read(COMPOSE_FILE);
+        for service in Service::ALL {
+            let (id, port) =
+                (service.id(), format!("${{{}:-{}}}", port_variable(service), service.customary_port()));
+            assert!(compose.contains(&format!("\n  {id}:\n")), "{id}");
+            assert!(compose.contains(&format!("\n  {id}-data:\n")), "{id}");
+            assert!(compose.contains(&format!("127.0.0.1:{port}:")), "{id}: {port}");
+        }
     }
 
     #[test]

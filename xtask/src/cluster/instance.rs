@@ -1,6 +1,7 @@
-//! Which Kafka: a name, and with it a folder, a port and a lifetime of its own.
+//! Which cluster: a name, and with it a folder, ports and a lifetime of its own.
 
 use std::fmt;
+use std::hash::Hasher;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -8,7 +9,7 @@ use anyhow::{Error, Result, bail};
 
 use crate::workspace;
 
-/// One Kafka among those that may run on this machine for this checkout.
+/// One cluster of servers among those that may run on this machine for this checkout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instance {
     name: String,
@@ -18,7 +19,7 @@ pub struct Instance {
 impl Instance {
     pub const DEV: &str = "dev";
 
-    /// A Kafka of this process alone (`test-4711`, `bench-4711`): wiped when the process is done with it.
+    /// A cluster of this process alone (`test-4711`, `bench-4711`): wiped when the process is done with it.
     pub fn ephemeral(purpose: &str) -> Self {
         Self { name: format!("{purpose}-{}", std::process::id()), ephemeral: true }
     }
@@ -31,17 +32,9 @@ impl Instance {
         &self.name
     }
 
-    /// Where this instance keeps its data, its log and the note of what runs.
+    /// Holds a folder for each of its servers.
     pub fn dir(&self) -> PathBuf {
         workspace::cluster_dir().join(&self.name)
-    }
-
-    pub fn data_dir(&self) -> PathBuf {
-        self.dir().join("data")
-    }
-
-    pub fn log_file(&self) -> PathBuf {
-        self.dir().join("broker.log")
     }
 
     /// Every instance that has a folder, by name.
@@ -69,7 +62,7 @@ impl Instance {
 }
 
 /// Taken by the jars, so no instance can have this name.
-const JARS: &str = "kafka";
+const JARS: &str = "jars";
 
 impl FromStr for Instance {
     type Err = Error;
@@ -90,6 +83,14 @@ impl fmt::Display for Instance {
     }
 }
 
+/// Differs between checkouts on the same machine.
+pub fn checkout() -> u16 {
+    // Unkeyed: the same path gives the same number in every process of one build.
+    let mut hasher = std::hash::DefaultHasher::new();
+    hasher.write(workspace::root().as_os_str().as_encoded_bytes());
+    (hasher.finish() >> 48) as u16
+}
+
 /// The path as a person can type it from the workspace's root.
 pub fn relative(path: &Path) -> String {
     path.strip_prefix(workspace::root()).unwrap_or(path).display().to_string()
@@ -101,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_name_cannot_leave_its_folder() {
-        for name in ["", "..", "a/b", "kafka", "Dev", "-x", "a b"] {
+        for name in ["", "..", "a/b", "jars", "Dev", "-x", "a b"] {
             assert!(name.parse::<Instance>().is_err(), "{name:?}");
         }
         assert_eq!("dev".parse::<Instance>().unwrap().name(), "dev");

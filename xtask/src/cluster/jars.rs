@@ -1,22 +1,37 @@
-//! Kafka's jars: fetched once with Maven, as `infra/kafka/pom.xml` says, and kept in `.cluster/kafka`.
+//! A server's jars: fetched once with Maven, as its `pom.xml` in `infra` says, and kept in `.cluster/jars`.
 
-use std::ffi::{OsStr, OsString};
-use std::io::ErrorKind;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::instance::Instance;
 use super::packages;
+use super::runtime::remove_folder;
 use crate::workspace;
 
 /// What `java -cp` takes.
-pub struct Classpath(OsString);
+pub struct Classpath {
+    dir: PathBuf,
+    /// Java itself expands the star, to the folder's jars only.
+    all: PathBuf,
+}
 
 impl Classpath {
     pub fn as_os_str(&self) -> &OsStr {
-        &self.0
+        self.all.as_os_str()
+    }
+
+    /// The jar whose name begins so.
+    pub fn find(&self, name: &str) -> Result<PathBuf> {
+        for entry in std::fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(name) {
+                return Ok(entry.path());
+            }
+        }
+        bail!("there is no {name}….jar in {}", self.dir.display())
     }
 }
 
@@ -27,24 +42,25 @@ const ATTEMPTS: u32 = 3;
 /// another text is out of date.
 const MARKER: &str = "complete";
 
-/// Makes sure that there is a Java and that the jars are there. To be called under the cluster lock.
-pub fn ensure() -> Result<Classpath> {
+/// Makes sure that there is a Java and that the jars of this folder of `infra` are there. To be called under the cluster
+/// lock, by one thread at a time.
+pub fn ensure(project: &str) -> Result<Classpath> {
     packages::ensure_java()?;
-    let dir = Instance::jars_dir();
-    let pom_file = workspace::root().join("infra/kafka/pom.xml");
+    let dir = Instance::jars_dir().join(project);
+    let pom_file = workspace::root().join("infra").join(project).join("pom.xml");
     let pom =
         std::fs::read_to_string(&pom_file).with_context(|| format!("cannot read {}", pom_file.display()))?;
     if !std::fs::read_to_string(dir.join(MARKER)).is_ok_and(|marker| marker == pom) {
         packages::ensure_maven()?;
-        remove(&dir)?;
-        eprintln!("fetching Kafka's jars …");
-        fetch(&pom_file, &dir)?;
+        remove_folder(&dir)?;
+        eprintln!("fetching the jars of {project} …");
+        fetch(project, &pom_file, &dir)?;
         std::fs::write(dir.join(MARKER), pom)?;
     }
-    Ok(classpath(&dir))
+    Ok(Classpath { all: dir.join("*"), dir })
 }
 
-fn fetch(pom: &Path, dir: &Path) -> Result<()> {
+fn fetch(project: &str, pom: &Path, dir: &Path) -> Result<()> {
     let mut attempt = 1;
     loop {
         let mut maven = Command::new("mvn");
@@ -57,27 +73,12 @@ fn fetch(pom: &Path, dir: &Path) -> Result<()> {
         match workspace::run_quietly(&mut maven) {
             Ok(_) => return Ok(()),
             Err(error) if attempt == ATTEMPTS => {
-                return Err(error).context("cannot fetch Kafka's jars");
+                return Err(error).with_context(|| format!("cannot fetch the jars of {project}"));
             }
             Err(_) => {
-                eprintln!("attempt {attempt} to fetch Kafka's jars failed, trying again …");
+                eprintln!("attempt {attempt} to fetch the jars of {project} failed, trying again …");
                 attempt += 1;
             }
         }
-    }
-}
-
-fn classpath(dir: &Path) -> Classpath {
-    // Java itself expands the star, to the folder's jars only.
-    let all: PathBuf = dir.join("*");
-    Classpath(all.into_os_string())
-}
-
-fn remove(dir: &Path) -> Result<()> {
-    match std::fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot delete {}", dir.display()))
-        }
-        _ => Ok(()),
     }
 }

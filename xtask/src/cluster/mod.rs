@@ -1,107 +1,212 @@
-//! A real Kafka on this machine: `cargo xtask cluster` for people, [`ensure_up`] for the tasks that need one.
+//! Real servers on this machine: `cargo xtask cluster` for people, [`ensure_up`] for the tasks that need some.
 //!
-//! Where a container engine runs, Kafka comes from `infra/compose.yaml`; elsewhere from its Maven jars. Every
-//! [`Instance`] has a port and data of its own, so that tests and benchmarks never touch what a person keeps in `dev`.
+//! Where a container engine runs, they come from `infra/compose.yaml`; elsewhere Kafka and Cassandra from their Maven
+//! jars and PostgreSQL from the distribution's package. Every [`Instance`] has ports and data of its own, so that tests
+//! and benchmarks never touch what a person keeps in `dev`, nor what else runs on the machine.
 
 pub mod cli;
+pub mod packages;
 
+mod cassandra;
 mod container;
+mod environment;
 mod instance;
 mod jars;
+mod kafka;
 mod lock;
 mod owner;
-mod packages;
 mod ports;
+mod postgres;
 mod probe;
 mod process;
 mod runtime;
+mod server;
+mod service;
 mod start;
 mod state;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
-pub use instance::Instance;
+pub use environment::{Environment, names_for_tests};
+pub use instance::{Instance, relative};
 use owner::Owner;
 use runtime::Runtime;
+use server::Server;
+pub use service::Service;
 use state::State;
 
-/// A Kafka that accepts requests.
+/// Servers that accept requests.
 ///
-/// An ephemeral instance that this process started ends, and its data goes, with [`KafkaCluster::stop`], when this value
-/// is dropped, or when this process ends in whatever way. Others go on.
-pub struct KafkaCluster {
-    /// What a client connects to: `host:port`.
-    pub brokers: String,
-    /// The broker's process, where it runs from the jars.
-    pub pid: Option<u32>,
-    /// False when the instance was up already.
-    pub started_here: bool,
+/// An ephemeral instance that this process started ends, and its data goes, with [`Cluster::stop`], when this value is
+/// dropped, or when this process ends in whatever way. Others go on.
+pub struct Cluster {
+    /// In the order in which they were asked for.
+    pub servers: Vec<Running>,
     instance: Instance,
     owner: Option<Owner>,
 }
 
-/// Makes sure that the instance is up and accepts requests. `requested_port` is for the clients; without it 9092 or,
-/// for ephemeral instances and where that is taken, a free one.
+/// One server that accepts requests.
+#[derive(Clone, Debug)]
+pub struct Running {
+    pub service: Service,
+    /// Where its clients connect to, on 127.0.0.1.
+    pub port: u16,
+    /// Its process, where it does not run in a container.
+    pub pid: Option<u32>,
+    /// False when it was up already.
+    pub started_here: bool,
+}
+
+/// A server to be up. `port` is for its clients; without it the customary one or, for ephemeral instances and where that
+/// is taken, a free one.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    pub service: Service,
+    pub port: Option<u16>,
+}
+
+impl From<Service> for Wanted {
+    fn from(service: Service) -> Self {
+        Self { service, port: None }
+    }
+}
+
+/// Makes sure that these servers of the instance are up and accept requests. Those that are not are started at the same
+/// time; where one of them fails, the others stay.
 ///
 /// This blocks: within an async runtime call it through `spawn_blocking`.
-pub fn ensure_up(instance: &Instance, requested_port: Option<u16>) -> Result<KafkaCluster> {
+pub fn ensure_up(instance: &Instance, wanted: &[Wanted]) -> Result<Cluster> {
     let _lock = lock::acquire()?;
     owner::sweep_abandoned()?;
 
-    if let Some(state) = running(instance)? {
+    let is_new = instance.is_ephemeral() && none_runs(instance)?;
+    let owner = if is_new { Some(Owner::claim(instance)?) } else { None };
+    let servers = std::thread::scope(|scope| {
+        let starting: Vec<_> = wanted
+            .iter()
+            .map(|wanted| scope.spawn(|| ensure_server(&Server::new(instance, wanted.service), wanted.port)))
+            .collect();
+        let started: Vec<Result<Running>> = starting
+            .into_iter()
+            .map(|starting| starting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect();
+        started.into_iter().collect::<Result<Vec<_>>>()
+    })?;
+    Ok(Cluster { servers, instance: instance.clone(), owner })
+}
+
+fn ensure_server(server: &Server, requested_port: Option<u16>) -> Result<Running> {
+    if let Some(state) = running(server)? {
         if let Some(port) = requested_port.filter(|port| *port != state.port) {
             bail!(
-                "the {instance} Kafka is already up on port {}, not {port}; stop it first: cargo xtask cluster down",
+                "the {server} is already up on port {}, not {port}; stop it first: cargo xtask cluster down",
                 state.port
             );
         }
-        start::wait_until_ready(instance, &state)?;
-        return Ok(KafkaCluster::new(instance, &state, None, false));
+        start::wait_until_ready(server, &state)?;
+        return Ok(Running::new(server, &state, false));
     }
-
-    let owner = if instance.is_ephemeral() { Some(Owner::claim(instance)?) } else { None };
-    let state = start::start(instance, requested_port)?;
-    Ok(KafkaCluster::new(instance, &state, owner, true))
+    let state = start::start(server, requested_port).with_context(|| format!("cannot start the {server}"))?;
+    Ok(Running::new(server, &state, true))
 }
 
-/// Ends the instance if it runs, and deletes its data if told so. Answers whether it was running.
-pub fn bring_down(instance: &Instance, wipe: bool) -> Result<bool> {
+/// Ends these servers of the instance as far as they run, and deletes their data if told so. Answers which were running.
+pub fn bring_down(instance: &Instance, services: &[Service], wipe: bool) -> Result<Vec<Service>> {
     let _lock = lock::acquire()?;
-    bring_down_locked(instance, wipe)
+    bring_down_locked(instance, services, wipe)
 }
 
-fn bring_down_locked(instance: &Instance, wipe: bool) -> Result<bool> {
-    let running = running(instance)?;
-    if let Some(state) = &running {
-        state.runtime.stop(instance, wipe)?;
+fn bring_down_locked(instance: &Instance, services: &[Service], wipe: bool) -> Result<Vec<Service>> {
+    let were_running = std::thread::scope(|scope| {
+        let stopping: Vec<_> = services
+            .iter()
+            .map(|service| scope.spawn(|| bring_server_down(&Server::new(instance, *service), wipe)))
+            .collect();
+        let stopped: Vec<Result<bool>> = stopping
+            .into_iter()
+            .map(|stopping| stopping.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect();
+        stopped.into_iter().collect::<Result<Vec<_>>>()
+    })?;
+    if none_runs(instance)? {
+        if container::is_usable() {
+            container::dissolve(instance)?;
+        }
+        if wipe && services.len() == Service::ALL.len() {
+            runtime::remove_folder(&instance.dir())?;
+        }
     }
-    State::remove(instance)?;
+    Ok(services.iter().zip(were_running).filter_map(|(service, was)| was.then_some(*service)).collect())
+}
+
+fn bring_server_down(server: &Server, wipe: bool) -> Result<bool> {
+    let running = running(server)?;
+    if let Some(state) = &running {
+        state.runtime.stop(server, wipe)?;
+    }
+    State::remove(server)?;
     if wipe {
-        runtime::wipe(instance)?;
+        runtime::wipe(server)?;
     }
     Ok(running.is_some())
 }
 
-/// What is known of the instance, if what was started for it still runs.
-fn running(instance: &Instance) -> Result<Option<State>> {
-    match State::load(instance)? {
-        Some(state) if state.runtime.is_running(instance)? => Ok(Some(state)),
+/// What is known of the server, if what was started for it still runs.
+fn running(server: &Server) -> Result<Option<State>> {
+    match State::load(server)? {
+        Some(state) if state.runtime.is_running(server)? => Ok(Some(state)),
         _ => Ok(None),
     }
 }
 
-impl KafkaCluster {
-    fn new(instance: &Instance, state: &State, owner: Option<Owner>, started_here: bool) -> Self {
-        Self {
-            brokers: state.brokers(),
-            pid: match state.runtime {
-                Runtime::Jars { pid } => Some(pid),
-                Runtime::Container => None,
-            },
-            started_here,
-            instance: instance.clone(),
-            owner,
+fn none_runs(instance: &Instance) -> Result<bool> {
+    for service in Service::ALL {
+        if running(&Server::new(instance, service))?.is_some() {
+            return Ok(false);
         }
+    }
+    Ok(true)
+}
+
+impl Running {
+    fn new(server: &Server, state: &State, started_here: bool) -> Self {
+        let pid = match state.runtime {
+            Runtime::Process { pid } => Some(pid),
+            Runtime::Container => None,
+        };
+        Self { service: server.service, port: state.port, pid, started_here }
+    }
+
+    /// What a client connects to: `host:port`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+}
+
+impl Cluster {
+    pub fn server(&self, service: Service) -> Option<&Running> {
+        self.servers.iter().find(|server| server.service == service)
+    }
+
+    /// What makes Roomlog use these servers.
+    pub fn environment(&self) -> Result<Environment> {
+        let mut all = Vec::new();
+        for server in &self.servers {
+            all.extend(environment::for_roomlog(&self.instance, server.service, server.port)?);
+        }
+        // Everything listens on loopback here.
+        all.push(("ROOMLOG_INTERNAL_ALLOW_PLAIN", "true".to_owned()));
+        Ok(all)
+    }
+
+    /// What makes tests use these servers, and fail without them.
+    pub fn test_environment(&self) -> Result<Environment> {
+        let mut all = Vec::new();
+        for server in &self.servers {
+            all.extend(environment::for_tests(&self.instance, server.service, server.port)?);
+        }
+        Ok(all)
     }
 
     /// Ends and wipes an ephemeral instance that was started here; leaves any other alone.
@@ -113,16 +218,16 @@ impl KafkaCluster {
         let Some(owner) = self.owner.take() else {
             return Ok(());
         };
-        bring_down(&self.instance, true)?;
+        bring_down(&self.instance, &Service::ALL, true)?;
         owner.release();
         Ok(())
     }
 }
 
-impl Drop for KafkaCluster {
+impl Drop for Cluster {
     fn drop(&mut self) {
         if let Err(error) = self.stop_if_owned() {
-            eprintln!("warning: cannot stop the {} Kafka: {error:#}", self.instance);
+            eprintln!("warning: cannot stop the {} cluster: {error:#}", self.instance);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! An ephemeral Kafka ends with the process that started it, however that process ends.
+//! An ephemeral cluster ends with the process that started it, however that process ends.
 //!
 //! Two nets: a small shell waits for this process's end of a pipe to close and then runs `cluster down --wipe`; and
 //! should that shell be killed too, the next start finds a folder whose lock nobody holds.
@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result};
 
 use super::instance::Instance;
+use super::service::Service;
 
 /// Holds the claim to one ephemeral instance.
 pub struct Owner {
@@ -55,8 +56,8 @@ pub fn sweep_abandoned() -> Result<()> {
             continue;
         };
         if lock.try_lock().is_ok() {
-            eprintln!("removing the {instance} Kafka, which was left behind");
-            super::bring_down_locked(&instance, true)?;
+            eprintln!("removing the {instance} cluster, which was left behind");
+            super::bring_down_locked(&instance, &Service::ALL, true)?;
         }
     }
     Ok(())

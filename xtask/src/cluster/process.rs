@@ -1,33 +1,17 @@
-//! A broker as a Java process of ours, from the Maven jars.
+//! A server as a process of ours: known by its command line, ended by signals.
 
 use std::fs::File;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::instance::Instance;
-use super::jars::Classpath;
-use super::ports::Ports;
+use super::server::Server;
 use crate::{wait, workspace};
 
-/// Any 16 bytes in base64 do; clients never see it. The same as in `infra/compose.yaml`.
-pub const CLUSTER_ID: &str = "cm9vbWxvZy1rYWZrYS0wMQ";
-
-/// Kafka's own start script does the same, with 1 GiB as well.
-const JVM_OPTIONS: [&str; 7] = [
-    "-Xmx1g",
-    "-server",
-    "-XX:+UseG1GC",
-    "-XX:MaxGCPauseMillis=20",
-    "-XX:InitiatingHeapOccupancyPercent=35",
-    "-XX:+ExplicitGCInvokesConcurrent",
-    "-Djava.awt.headless=true",
-];
-
-/// A broker hands over and closes its segments in about a second; past this it hangs.
+/// A server closes its data in a few seconds at most; past this it hangs.
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
 const KILL_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -36,91 +20,47 @@ const EXEC_DEADLINE: Duration = Duration::from_secs(1);
 
 const LAST_WORDS: usize = 25;
 
-/// Fills in `infra/kafka/server.properties`.
-pub fn write_configuration(instance: &Instance, ports: Ports) -> Result<()> {
-    let template = infra("server.properties");
-    let template =
-        std::fs::read_to_string(&template).with_context(|| format!("cannot read {}", template.display()))?;
-    let filled = template
-        .replace("{{client_port}}", &ports.client.to_string())
-        .replace("{{controller_port}}", &ports.controller.to_string())
-        .replace("{{data_dir}}", &instance.data_dir().to_string_lossy());
-    std::fs::write(configuration(instance), filled).context("cannot write the broker's configuration")
-}
-
-/// Prepares the data folder; one that is prepared already stays as it is.
-pub fn format_storage(instance: &Instance, classpath: &Classpath) -> Result<()> {
-    std::fs::create_dir_all(instance.data_dir())?;
-    let mut format = java(classpath);
-    format
-        .args(["kafka.tools.StorageTool", "format", "--ignore-formatted"])
-        .args(["--cluster-id", CLUSTER_ID, "--config"])
-        .arg(configuration(instance));
-    workspace::run_quietly(&mut format).context("cannot format the broker's data folder")?;
-    Ok(())
-}
-
-/// Starts the broker and answers its process id at once.
-pub fn spawn(instance: &Instance, classpath: &Classpath) -> Result<u32> {
-    let log = File::create(instance.log_file())
-        .with_context(|| format!("cannot write {}", instance.log_file().display()))?;
-    let broker = java(classpath)
-        .args(JVM_OPTIONS)
-        .arg("-Droomlog.log.level=INFO")
-        .arg(mark(instance))
-        .arg("kafka.Kafka")
-        .arg(configuration(instance))
+/// Starts the server and answers its process id at once. The command line must hold the server's mark.
+pub fn spawn(server: &Server, command: &mut Command) -> Result<u32> {
+    let log = File::create(server.log_file())
+        .with_context(|| format!("cannot write {}", server.log_file().display()))?;
+    let process = command
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)
-        // A Ctrl-C at the terminal is not for the broker.
+        // A Ctrl-C at the terminal is not for the server.
         .process_group(0)
         .spawn()
-        .context("cannot start java")?;
-    Ok(broker.id())
+        .with_context(|| format!("cannot start {}", workspace::show(command)))?;
+    Ok(process.id())
 }
 
-/// A `java` command that finds Kafka's classes; the class and its arguments are to follow.
-pub fn java(classpath: &Classpath) -> Command {
-    let mut java = Command::new("java");
-    java.arg("-cp")
-        .arg(classpath.as_os_str())
-        .arg(format!("-Dlog4j2.configurationFile={}", infra("log4j2.properties").display()));
-    java
+/// Whether this process is the server. Process ids are used again, so the number alone says nothing.
+pub fn is_server(pid: u32, server: &Server) -> bool {
+    command_line(pid).contains(&server.mark())
 }
 
-/// Whether this process is the instance's broker. Process ids are used again, so the number alone says nothing.
-pub fn is_broker(pid: u32, instance: &Instance) -> bool {
-    command_line(pid).contains(&mark(instance))
-}
-
-/// Ends the broker: it closes its data properly, unless that is not needed any more (`in_haste`).
-pub fn stop(pid: u32, instance: &Instance, in_haste: bool) -> Result<()> {
-    let ended = || Ok(!is_broker(pid, instance));
-    let what = format!("the {instance} Kafka (process {pid}) to end");
-    if !in_haste && is_broker(pid, instance) {
-        signal("TERM", pid)?;
-        if wait::until(&what, STOP_DEADLINE, ended).is_ok() {
+/// Ends the server: it closes its data properly, unless that is not needed any more (`in_haste`).
+pub fn stop(pid: u32, server: &Server, in_haste: bool) -> Result<()> {
+    let ended = || Ok(!is_server(pid, server));
+    let what = format!("the {server} (process {pid}) to end");
+    let kindly = if in_haste { server.service.end_signal() } else { server.service.stop_signal() };
+    for (name, deadline) in [(kindly, STOP_DEADLINE), ("KILL", KILL_DEADLINE)] {
+        if is_server(pid, server) {
+            signal(name, pid)?;
+        }
+        if wait::until(&what, deadline, ended).is_ok() {
             return Ok(());
         }
     }
-    if is_broker(pid, instance) {
-        signal("KILL", pid)?;
-    }
-    wait::until(&what, KILL_DEADLINE, ended)
+    wait::until(&what, Duration::ZERO, ended)
 }
 
-pub fn last_words(instance: &Instance) -> String {
-    let log = std::fs::read(instance.log_file()).unwrap_or_default();
+pub fn last_words(server: &Server) -> String {
+    let log = std::fs::read(server.log_file()).unwrap_or_default();
     let log = String::from_utf8_lossy(&log);
     let lines: Vec<_> = log.lines().collect();
     lines[lines.len().saturating_sub(LAST_WORDS)..].join("\n")
-}
-
-/// Stands in the broker's command line and nowhere else on this machine.
-fn mark(instance: &Instance) -> String {
-    // The colon ends it: `dev` is not `dev-2`.
-    format!("-Droomlog.instance={}:", instance.dir().display())
 }
 
 /// Empty for a process that does not exist or has ended and only waits to be noticed.
@@ -143,6 +83,13 @@ fn command_line(pid: u32) -> String {
     String::from_utf8_lossy(&line).into_owned()
 }
 
+/// Whether any process that can be seen has this as its current folder.
+pub fn works_in(folder: &Path) -> bool {
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
+    let mut processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes.any(|process| std::fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd == folder))
+}
+
 /// Whether the process behind this folder of `/proc` has not ended.
 fn is_alive(process: &Path) -> bool {
     let stat = std::fs::read_to_string(process.join("stat")).unwrap_or_default();
@@ -158,37 +105,50 @@ fn signal(signal: &str, pid: u32) -> Result<()> {
     Ok(())
 }
 
-fn configuration(instance: &Instance) -> PathBuf {
-    instance.dir().join("server.properties")
-}
-
-fn infra(file: &str) -> PathBuf {
-    workspace::root().join("infra/kafka").join(file)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::instance::Instance;
+    use super::super::service::Service;
     use super::*;
 
     #[test]
-    fn another_process_is_not_the_broker() {
+    fn another_process_is_not_the_server() {
         let dev: Instance = "dev".parse().unwrap();
         assert!(!command_line(std::process::id()).is_empty());
-        assert!(!is_broker(std::process::id(), &dev));
+        assert!(!is_server(std::process::id(), &Server::new(&dev, Service::Kafka)));
     }
 
     #[test]
-    fn a_broker_is_known_from_its_first_moment_to_its_last() {
-        let instance = Instance::ephemeral("unit");
-        let mut broker = Command::new("sh")
-            .args(["-c", "read -r _", &mark(&instance)])
+    fn who_works_in_a_folder_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        assert!(!works_in(folder));
+        let mut process = Command::new("sh")
+            .args(["-c", "read -r _"])
+            .current_dir(folder)
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
-        assert!(is_broker(broker.id(), &instance));
-        stop(broker.id(), &instance, false).unwrap();
-        assert!(!is_broker(broker.id(), &instance));
-        broker.wait().unwrap();
-        assert!(!is_broker(broker.id(), &instance));
+        assert!(works_in(folder) || !Path::new("/proc").exists());
+        drop(process.stdin.take());
+        process.wait().unwrap();
+        assert!(!works_in(folder));
+    }
+
+    #[test]
+    fn a_server_is_known_from_its_first_moment_to_its_last() {
+        let instance = Instance::ephemeral("unit");
+        let server = Server::new(&instance, Service::Kafka);
+        let mut process = Command::new("sh")
+            .args(["-c", "read -r _", &server.mark()])
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        assert!(is_server(process.id(), &server));
+        assert!(!is_server(process.id(), &Server::new(&instance, Service::Cql)));
+        stop(process.id(), &server, false).unwrap();
+        assert!(!is_server(process.id(), &server));
+        process.wait().unwrap();
+        assert!(!is_server(process.id(), &server));
     }
 }

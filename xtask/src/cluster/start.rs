@@ -1,63 +1,59 @@
-//! Starting an instance and waiting until it accepts requests.
+//! Starting a server and waiting until it accepts requests.
 
-use std::time::Duration;
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Result, anyhow, bail};
 
-use super::instance::Instance;
+use super::jars::{self, Classpath};
 use super::ports::Ports;
 use super::runtime::Runtime;
+use super::server::Server;
+use super::service::Service;
 use super::state::State;
-use super::{container, jars, probe, process};
+use super::{cassandra, container, kafka, packages, postgres, probe, process};
 use crate::wait;
-
-/// A broker is up in 3 s on an idle machine; a compiler beside it makes that a multiple.
-const READY_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Free ports can be lost to another process between their choice and their use.
 const ATTEMPTS: u32 = 3;
 
-pub fn start(instance: &Instance, requested_port: Option<u16>) -> Result<State> {
-    std::fs::create_dir_all(instance.dir())?;
+pub fn start(server: &Server, requested_port: Option<u16>) -> Result<State> {
+    std::fs::create_dir_all(server.dir())?;
     if container::is_usable() {
-        match start_in_container(instance, requested_port) {
+        match start_in_container(server, requested_port) {
             Ok(state) => return Ok(state),
             Err(error) => {
-                eprintln!("warning: no Kafka from a container, so from its jars: {error:#}");
-                container::stop(instance)?;
+                eprintln!("warning: no {} from a container, so as a process: {error:#}", server.service);
+                container::stop(server)?;
             }
         }
     }
-    start_from_jars(instance, requested_port)
+    start_as_process(server, requested_port)
 }
 
-fn start_in_container(instance: &Instance, requested_port: Option<u16>) -> Result<State> {
-    let ports = Ports::choose(instance, requested_port)?;
-    container::start(instance, ports.client)?;
+fn start_in_container(server: &Server, requested_port: Option<u16>) -> Result<State> {
+    let ports = Ports::choose(server, requested_port)?;
+    container::start(server, ports.client)?;
     let state = State { port: ports.client, runtime: Runtime::Container };
-    state.save(instance)?;
-    wait_until_ready(instance, &state)?;
+    state.save(server)?;
+    wait_until_ready(server, &state)?;
     Ok(state)
 }
 
-fn start_from_jars(instance: &Instance, requested_port: Option<u16>) -> Result<State> {
-    let classpath = jars::ensure()?;
+fn start_as_process(server: &Server, requested_port: Option<u16>) -> Result<State> {
+    let software = Software::ensure(server.service)?;
     let mut attempt = 1;
     loop {
-        let ports = Ports::choose(instance, requested_port)?;
-        process::write_configuration(instance, ports)?;
-        process::format_storage(instance, &classpath)?;
-        let state = State {
-            port: ports.client,
-            runtime: Runtime::Jars { pid: process::spawn(instance, &classpath)? },
-        };
-        state.save(instance)?;
-        let Err(error) = wait_until_ready(instance, &state) else {
+        let ports = Ports::choose(server, requested_port)?;
+        let pid = process::spawn(server, &mut software.prepare(server, ports)?)?;
+        let state = State { port: ports.client, runtime: Runtime::Process { pid } };
+        state.save(server)?;
+        let Err(error) = wait_until_ready(server, &state) else {
             return Ok(state);
         };
-        let port_was_lost = state.runtime.last_words(instance).contains("Address already in use");
-        state.runtime.stop(instance, true)?;
-        State::remove(instance)?;
+        let port_was_lost = state.runtime.last_words(server).contains("Address already in use");
+        state.runtime.stop(server, true)?;
+        State::remove(server)?;
         if !port_was_lost || attempt == ATTEMPTS {
             return Err(error);
         }
@@ -65,14 +61,53 @@ fn start_from_jars(instance: &Instance, requested_port: Option<u16>) -> Result<S
     }
 }
 
-/// Waits until the broker accepts requests; fails at once, with its last words, when it has ended instead.
-pub fn wait_until_ready(instance: &Instance, state: &State) -> Result<()> {
-    let what = format!("the {instance} Kafka on port {}", state.port);
-    let waited = wait::until(&what, READY_DEADLINE, || {
-        if probe::is_ready(state.port) {
+/// What a server consists of.
+enum Software {
+    Kafka(Classpath),
+    Cassandra(Classpath),
+    Postgres(std::path::PathBuf),
+}
+
+impl Software {
+    /// Fetches or installs what is missing; one at a time, for package managers have locks.
+    fn ensure(service: Service) -> Result<Self> {
+        static INSTALLING: Mutex<()> = Mutex::new(());
+        let _one_at_a_time = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(match service {
+            Service::Kafka => Self::Kafka(jars::ensure("kafka")?),
+            Service::Cql => Self::Cassandra(jars::ensure("cassandra")?),
+            Service::Postgres => Self::Postgres(packages::ensure_postgres()?),
+        })
+    }
+
+    /// Writes the configuration, prepares the data folder, and answers the command that runs the server.
+    fn prepare(&self, server: &Server, ports: Ports) -> Result<Command> {
+        match self {
+            Self::Kafka(classpath) => {
+                kafka::configure(server, ports)?;
+                kafka::format_storage(server, classpath)?;
+                Ok(kafka::command(server, classpath))
+            }
+            Self::Cassandra(classpath) => {
+                cassandra::configure(server, ports)?;
+                cassandra::command(server, classpath)
+            }
+            Self::Postgres(programs) => {
+                postgres::configure(server, programs, ports)?;
+                postgres::command(server, programs)
+            }
+        }
+    }
+}
+
+/// Waits until the server accepts requests; fails at once, with its last words, when it has ended instead.
+pub fn wait_until_ready(server: &Server, state: &State) -> Result<()> {
+    let what = format!("the {server} on port {}", state.port);
+    let waited = wait::until(&what, server.service.ready_deadline(), || {
+        if probe::is_ready(server.service, state.port) {
             return Ok(true);
         }
-        if !state.runtime.is_running(instance)? {
+        if !state.runtime.is_running(server)? {
             bail!("{what} has ended");
         }
         Ok(false)
@@ -80,8 +115,8 @@ pub fn wait_until_ready(instance: &Instance, state: &State) -> Result<()> {
     waited.map_err(|error| {
         anyhow!(
             "{error:#}. Its last words ({}):\n{}",
-            state.runtime.where_logs_are(instance),
-            state.runtime.last_words(instance)
+            state.runtime.where_logs_are(server),
+            state.runtime.last_words(server)
         )
     })
 }

@@ -1,4 +1,4 @@
-//! The note that says what was started for an instance: `.cluster/<name>/running.json`.
+//! The note that says what was started: `.cluster/<instance>/<service>/running.json`.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::instance::Instance;
 use super::runtime::Runtime;
+use super::server::Server;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct State {
@@ -17,12 +17,8 @@ pub struct State {
 }
 
 impl State {
-    pub fn brokers(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
-    }
-
-    pub fn load(instance: &Instance) -> Result<Option<Self>> {
-        let path = path(instance);
+    pub fn load(server: &Server) -> Result<Option<Self>> {
+        let path = path(server);
         match std::fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes)
                 .map(Some)
@@ -33,16 +29,16 @@ impl State {
     }
 
     /// Written to a neighbouring file and moved into place: nobody reads half a note.
-    pub fn save(&self, instance: &Instance) -> Result<()> {
-        let path = path(instance);
+    pub fn save(&self, server: &Server) -> Result<()> {
+        let path = path(server);
         let unfinished = path.with_extension("partial");
         std::fs::write(&unfinished, serde_json::to_vec_pretty(self)?)
             .and_then(|()| std::fs::rename(&unfinished, &path))
             .with_context(|| format!("cannot write {}", path.display()))
     }
 
-    pub fn remove(instance: &Instance) -> Result<()> {
-        let path = path(instance);
+    pub fn remove(server: &Server) -> Result<()> {
+        let path = path(server);
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 Err(error).with_context(|| format!("cannot remove {}", path.display()))
@@ -52,6 +48,6 @@ impl State {
     }
 }
 
-fn path(instance: &Instance) -> PathBuf {
-    instance.dir().join("running.json")
+fn path(server: &Server) -> PathBuf {
+    server.dir().join("running.json")
 }

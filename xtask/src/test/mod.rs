@@ -12,9 +12,9 @@ use steps::Step;
 
 #[derive(clap::Args)]
 pub struct Options {
-    /// Skip the tests that need a real Kafka (refused where the environment variable CI is set)
+    /// Skip the tests that need real servers (refused where the environment variable CI is set)
     #[arg(long)]
-    no_kafka: bool,
+    without_servers: bool,
     /// Run this step alone (repeatable)
     #[arg(long, value_name = "STEP")]
     only: Vec<Step>,
@@ -24,9 +24,10 @@ pub struct Options {
 }
 
 pub fn run(options: &Options) -> Result<ExitCode> {
-    let needs_kafka = options.only.is_empty() || options.only.contains(&Step::Tests);
-    if options.no_kafka && needs_kafka && on_ci() {
-        bail!("CI is set, so nothing may be skipped: run without --no-kafka");
+    let needs_servers =
+        options.only.is_empty() || [Step::Proxy, Step::Tests].iter().any(|step| options.only.contains(step));
+    if options.without_servers && needs_servers && on_ci() {
+        bail!("CI is set, so nothing may be skipped: run without --without-servers");
     }
 
     let mut report = Report::default();

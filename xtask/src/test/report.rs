@@ -88,10 +88,10 @@ mod tests {
     fn every_step_has_its_line() {
         let mut report = Report::default();
         report.time("format", || Ok(()));
-        report.skip("kafka", "--no-kafka");
+        report.skip("servers", "--without-servers");
         let lines: Vec<_> = report.to_string().lines().map(str::to_owned).collect();
         assert_eq!(lines.len(), 3);
         assert!(lines[1].starts_with("format") && lines[1].contains("passed"));
-        assert!(lines[2].starts_with("kafka") && lines[2].ends_with("--no-kafka"));
+        assert!(lines[2].starts_with("servers") && lines[2].ends_with("--without-servers"));
     }
 }

@@ -6,8 +6,8 @@ use anyhow::{Context, Result, bail};
 
 use super::Options;
 use super::report::Report;
-use crate::cluster::{self, Instance, KafkaCluster};
-use crate::workspace;
+use crate::cluster::{self, Cluster, Instance, Service, packages};
+use crate::{platform, workspace};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Step {
@@ -17,18 +17,26 @@ pub enum Step {
     Clippy,
     /// The documents build without warnings
     Docs,
-    /// Every test of the workspace, with a Kafka of their own
+    /// The proxy's configuration
+    Proxy,
+    /// Every test of the workspace, with servers of their own
     Tests,
 }
 
 /// In the order of what they cost.
-pub const ALL: [Step; 4] = [Step::Format, Step::Clippy, Step::Docs, Step::Tests];
+pub const ALL: [Step; 5] = [Step::Format, Step::Proxy, Step::Clippy, Step::Docs, Step::Tests];
 
 impl Step {
     pub fn run(self, options: &Options, report: &mut Report) {
         match self {
             Self::Format => {
                 report.time("format", check_format);
+            }
+            Self::Proxy if options.without_servers => {
+                report.skip("proxy", "--without-servers: nginx has not looked at its configuration");
+            }
+            Self::Proxy => {
+                report.time("proxy", platform::check_proxy);
             }
             Self::Clippy => {
                 report.time("clippy", run_clippy);
@@ -60,7 +68,7 @@ fn build_docs() -> Result<()> {
 }
 
 fn run_tests(options: &Options, report: &mut Report) {
-    // Built first: a broker that waits for the compiler only takes its memory.
+    // Built first: a server that waits for the compiler only takes memory.
     let mut build = test_command(options);
     build.arg("--no-run");
     if report.time("build tests", || run(&mut build)).is_none() {
@@ -68,18 +76,18 @@ fn run_tests(options: &Options, report: &mut Report) {
         return;
     }
 
-    let kafka = if options.no_kafka {
-        report.skip("kafka", "--no-kafka: tests that need Kafka did not run");
+    let servers = if options.without_servers {
+        report.skip("servers", "--without-servers: tests that need one did not run");
         None
     } else {
-        report.time("start kafka", start_kafka)
+        report.time("start servers", start_servers)
     };
     if options.fail_fast && report.has_failed() {
         return;
     }
-    report.time("tests", || run(&mut with_kafka(test_command(options), kafka.as_ref())));
-    if let Some(kafka) = kafka {
-        report.time("stop kafka", || kafka.stop());
+    report.time("tests", || run(&mut with_servers(test_command(options), servers.as_ref())?));
+    if let Some(servers) = servers {
+        report.time("stop servers", || servers.stop());
     }
 }
 
@@ -92,27 +100,31 @@ fn test_command(options: &Options) -> Command {
     test
 }
 
-fn start_kafka() -> Result<KafkaCluster> {
-    let kafka =
-        cluster::ensure_up(&Instance::ephemeral("test"), None).context("--no-kafka runs the other tests")?;
-    eprintln!("the tests' own Kafka is up at {}", kafka.brokers);
-    Ok(kafka)
+fn start_servers() -> Result<Cluster> {
+    packages::ensure_nginx()?;
+    let servers = cluster::ensure_up(&Instance::ephemeral("test"), &Service::ALL.map(Into::into))
+        .context("--without-servers runs the other tests")?;
+    for server in &servers.servers {
+        eprintln!("the tests' own {} is up at {}", server.service, server.address());
+    }
+    Ok(servers)
 }
 
-/// Tests that need Kafka look at `ROOMLOG_TEST_KAFKA` and skip themselves without it; `ROOMLOG_TEST_REQUIRE_KAFKA`
-/// makes a skip a failure.
-fn with_kafka(mut test: Command, kafka: Option<&KafkaCluster>) -> Command {
-    match kafka {
-        Some(kafka) => {
-            test.env("ROOMLOG_TEST_KAFKA", &kafka.brokers);
-            test.env("ROOMLOG_TEST_REQUIRE_KAFKA", "1");
-        }
-        None => {
-            test.env_remove("ROOMLOG_TEST_KAFKA");
-            test.env_remove("ROOMLOG_TEST_REQUIRE_KAFKA");
-        }
+/// For this package's tests of the proxy.
+const REQUIRE_NGINX: &str = "ROOMLOG_TEST_REQUIRE_NGINX";
+
+/// Tests that need a server look at `ROOMLOG_TEST_…` and skip themselves without it; `ROOMLOG_TEST_REQUIRE_…` makes a skip
+/// a failure. What the caller's environment says about other servers is not meant for this run.
+fn with_servers(mut test: Command, servers: Option<&Cluster>) -> Result<Command> {
+    test.env_remove(REQUIRE_NGINX);
+    for service in Service::ALL {
+        let (address, require) = cluster::names_for_tests(service);
+        test.env_remove(address).env_remove(require);
     }
-    test
+    if let Some(servers) = servers {
+        test.envs(servers.test_environment()?).env(REQUIRE_NGINX, "1");
+    }
+    Ok(test)
 }
 
 fn require_component(subcommand: &str, component: &str) -> Result<()> {

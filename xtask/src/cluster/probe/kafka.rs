@@ -1,11 +1,8 @@
-//! Asks a Kafka whether it is ready, without a client library: one `Metadata` request, as in Kafka's protocol guide.
+//! One `Metadata` request, as in Kafka's protocol guide.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::time::Duration;
 
-/// A local broker answers within milliseconds; one that is starting may accept a connection and stay silent.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+use super::connect;
 
 const METADATA: i16 = 3;
 /// The oldest version that asks not to create topics; spoken by every Kafka since 0.11.
@@ -22,10 +19,7 @@ pub fn is_ready(port: u16) -> bool {
 }
 
 fn count_brokers(port: u16) -> std::io::Result<i32> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let mut connection = TcpStream::connect_timeout(&address, ANSWER_TIMEOUT)?;
-    connection.set_read_timeout(Some(ANSWER_TIMEOUT))?;
-    connection.set_write_timeout(Some(ANSWER_TIMEOUT))?;
+    let mut connection = connect(port)?;
     connection.write_all(&metadata_request())?;
 
     let mut size = [0; 4];
@@ -65,21 +59,11 @@ fn metadata_request() -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
-
+    use super::super::fake;
     use super::*;
 
-    fn answer_with(bytes: &'static [u8]) -> u16 {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        std::thread::spawn(move || {
-            let (mut connection, _) = listener.accept().unwrap();
-            let mut request = vec![0; metadata_request().len()];
-            connection.read_exact(&mut request).unwrap();
-            assert_eq!(request, metadata_request());
-            connection.write_all(bytes).unwrap();
-        });
-        port
+    fn answer_with(answer: &'static [u8]) -> u16 {
+        fake::answer_with(metadata_request(), answer)
     }
 
     #[test]

@@ -1,0 +1,78 @@
+//! Kafka from its Maven jars: configuration, formatting, command.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::jars::Classpath;
+use super::ports::Ports;
+use super::server::Server;
+use crate::workspace;
+
+/// Any 16 bytes in base64 do; clients never see it. The same as in `infra/compose.yaml`.
+pub const CLUSTER_ID: &str = "cm9vbWxvZy1rYWZrYS0wMQ";
+
+/// Kafka's own start script does the same, with 1 GiB as well.
+const JVM_OPTIONS: [&str; 7] = [
+    "-Xmx1g",
+    "-server",
+    "-XX:+UseG1GC",
+    "-XX:MaxGCPauseMillis=20",
+    "-XX:InitiatingHeapOccupancyPercent=35",
+    "-XX:+ExplicitGCInvokesConcurrent",
+    "-Djava.awt.headless=true",
+];
+
+/// Fills in `infra/kafka/server.properties`.
+pub fn configure(server: &Server, ports: Ports) -> Result<()> {
+    let template = infra("server.properties");
+    let template =
+        std::fs::read_to_string(&template).with_context(|| format!("cannot read {}", template.display()))?;
+    let filled = template
+        .replace("{{client_port}}", &ports.client.to_string())
+        .replace("{{controller_port}}", &ports.internal.to_string())
+        .replace("{{data_dir}}", &server.data_dir().to_string_lossy());
+    std::fs::write(configuration(server), filled).context("cannot write the broker's configuration")
+}
+
+/// Prepares the data folder; one that is prepared already stays as it is.
+pub fn format_storage(server: &Server, classpath: &Classpath) -> Result<()> {
+    std::fs::create_dir_all(server.data_dir())?;
+    let mut format = java(classpath);
+    format
+        .args(["kafka.tools.StorageTool", "format", "--ignore-formatted"])
+        .args(["--cluster-id", CLUSTER_ID, "--config"])
+        .arg(configuration(server));
+    workspace::run_quietly(&mut format).context("cannot format the broker's data folder")?;
+    Ok(())
+}
+
+/// The broker; `configure` and `format_storage` come first.
+pub fn command(server: &Server, classpath: &Classpath) -> Command {
+    let mut broker = java(classpath);
+    broker
+        .args(JVM_OPTIONS)
+        .arg("-Droomlog.log.level=INFO")
+        .arg(format!("-D{}", server.mark()))
+        .arg("kafka.Kafka")
+        .arg(configuration(server));
+    broker
+}
+
+/// A `java` command that finds Kafka's classes; the class and its arguments are to follow.
+pub fn java(classpath: &Classpath) -> Command {
+    let mut java = Command::new("java");
+    java.arg("-cp")
+        .arg(classpath.as_os_str())
+        .arg(format!("-Dlog4j2.configurationFile={}", infra("log4j2.properties").display()));
+    java
+}
+
+fn configuration(server: &Server) -> PathBuf {
+    server.dir().join("server.properties")
+}
+
+fn infra(file: &str) -> PathBuf {
+    workspace::root().join("infra/kafka").join(file)
+}
