@@ -74,6 +74,7 @@ pub fn run_reply(answer: PeerAnswer) -> proto::RunReply {
             Outcome::Accepted { answer, offset } => Reply::Accepted(done(&answer, offset)),
             Outcome::Unchanged { answer, offset } => Reply::Unchanged(done(&answer, offset)),
             Outcome::Rejected(rejection) => Reply::Rejected(rejection.code().to_owned()),
+            Outcome::Moved => Reply::Moved(proto::Moved { owner: None }),
             Outcome::KeyReused => failed(Failure::KeyReused),
             Outcome::KeyExpired => failed(Failure::KeyExpired),
             Outcome::TooLarge => failed(Failure::TooLarge),

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use roomlog_eventlog::PartitionCounts;
-use roomlog_eventlog::kafka::{KafkaConfig, KafkaSecurity, Mechanism, Password, Protocol};
+use roomlog_eventlog::kafka::security::{Mechanism, Password, Protocol};
+use roomlog_eventlog::kafka::{KafkaConfig, KafkaSecurity};
 use serde::{Deserialize, Serialize};
 
 use super::secret;
