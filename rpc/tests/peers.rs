@@ -177,10 +177,14 @@ async fn a_call_under_way_is_answered_by_a_stopping_process() {
         () = writers.wait_until_asked() => {}
     }
     server.stop();
-    // It takes no new ones.
-    let others = plain_peers();
-    let refused =
-        async { while !matches!(run(&others, &server.address).await, Err(PeerError::NotSent(_))) {} };
+    // It takes no new ones; one that came before it noticed waits like the first.
+    let refused = async {
+        let short = || request(Duration::from_millis(200));
+        while !matches!(
+            plain_peers().run(&server.address, ROOMS_3, short(), 1).await,
+            Err(PeerError::NotSent(_))
+        ) {}
+    };
     tokio::select! {
         result = &mut call => panic!("{result:?}"),
         () = within("a refused connection", refused) => {}
