@@ -153,3 +153,7 @@ fn pack(value: &impl Serialize) -> Bytes {
 fn unpack<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, Unreadable> {
     rmp_serde::from_slice(bytes).map_err(|error| unreadable(what, error))
 }
+
+#[cfg(test)]
+#[path = "codec_tests.rs"]
+mod tests;

@@ -118,16 +118,15 @@ async fn a_process_that_dies_in_a_call_may_have_run_it() {
     let writers = FakeWriters::hanging();
     let mut server = Server::start(writers.services()).await;
     let peers = plain_peers();
-    let request = request(LONG);
-    let mut call = std::pin::pin!(peers.run(&server.address, ROOMS_3, request, 1));
+    let address = server.address.clone();
+    let mut call = std::pin::pin!(peers.run(&address, ROOMS_3, request(LONG), 1));
     tokio::select! {
         result = &mut call => panic!("{result:?}"),
         () = writers.wait_until_asked() => {}
     }
-    let address = server.address.clone();
-    drop(std::mem::replace(&mut server, Server::start(Services::default()).await));
+    server.die();
     let result = within("the end of the call", call).await;
-    assert!(matches!(result, Err(PeerError::MaybeSent(_))), "{address}: {result:?}");
+    assert!(matches!(result, Err(PeerError::MaybeSent(_))), "{result:?}");
 }
 
 #[tokio::test]
@@ -178,10 +177,14 @@ async fn a_call_under_way_is_answered_by_a_stopping_process() {
         () = writers.wait_until_asked() => {}
     }
     server.stop();
-    // It takes no new ones.
-    let others = plain_peers();
-    let refused =
-        async { while !matches!(run(&others, &server.address).await, Err(PeerError::NotSent(_))) {} };
+    // It takes no new ones; one that came before it noticed waits like the first.
+    let refused = async {
+        let short = || request(Duration::from_millis(200));
+        while !matches!(
+            plain_peers().run(&server.address, ROOMS_3, short(), 1).await,
+            Err(PeerError::NotSent(_))
+        ) {}
+    };
     tokio::select! {
         result = &mut call => panic!("{result:?}"),
         () = within("a refused connection", refused) => {}
