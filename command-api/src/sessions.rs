@@ -149,8 +149,8 @@ impl Sessions {
         account_id: AccountId,
         session_id: SessionId,
     ) -> Result<Position, Problem> {
-        let writer =
-            self.service.writers.of(Topic::Accounts, account_id.slot()).map_err(|_| not_written())?;
+        let writers = &self.service.writers;
+        let partition = writers.partition_of(Topic::Accounts, account_id.slot());
         let request = Request {
             actor,
             // Ending a session twice is ending it once.
@@ -160,9 +160,9 @@ impl Sessions {
             deadline: clock_ms() + DEADLINE.as_millis() as i64,
             traceparent: None,
         };
-        match writer.run(request).await {
+        match writers.run(partition, request).await {
             Outcome::Accepted { offset, .. } | Outcome::Unchanged { offset, .. } => {
-                Ok(Position { partition: writer.partition(), offset })
+                Ok(Position { partition, offset })
             }
             Outcome::Rejected(rejection) => Err(service::rejected(rejection)),
             _ => Err(not_written()),
