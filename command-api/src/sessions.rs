@@ -149,7 +149,8 @@ impl Sessions {
         account_id: AccountId,
         session_id: SessionId,
     ) -> Result<Position, Problem> {
-        let partition = self.service.writers.partition_of(Topic::Accounts, account_id.slot());
+        let writers = &self.service.writers;
+        let partition = writers.partition_of(Topic::Accounts, account_id.slot());
         let request = Request {
             actor,
             // Ending a session twice is ending it once.
@@ -159,7 +160,7 @@ impl Sessions {
             deadline: clock_ms() + DEADLINE.as_millis() as i64,
             traceparent: None,
         };
-        match self.service.writers.run(partition, request).await {
+        match writers.run(partition, request).await {
             Outcome::Accepted { offset, .. } | Outcome::Unchanged { offset, .. } => {
                 Ok(Position { partition, offset })
             }

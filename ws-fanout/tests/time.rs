@@ -73,6 +73,7 @@ async fn a_fresh_token_of_the_same_account_extends_it() {
 async fn a_revoked_session_loses_its_sockets() {
     let (f, server, alice, _) = fixture(Options::default()).await;
     let (mut client, _) = f.start(&server, alice, &[]).await;
+    f.log_in(alice, SessionId::from_u128(7)).await;
     let token = f.tokens.issue(alice, SessionId::from_u128(7), Duration::from_secs(60));
     let mut other = Handshake::new(server.address).token(&token).open().await.unwrap();
     other.start(&[]).await;
