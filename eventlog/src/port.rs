@@ -1,5 +1,7 @@
 //! The port that the backends implement.
 
+use std::time::Instant;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
@@ -61,6 +63,16 @@ pub enum LogError {
     /// Trying again will not help.
     #[error("the log cannot be used: {0}")]
     Fatal(String),
+}
+
+/// Waits for a backend's answer to an append and records how long it took since the call.
+pub(crate) async fn confirmed(
+    called: Instant,
+    outcome: impl Future<Output = Result<Appended, LogError>>,
+) -> Result<Appended, LogError> {
+    let appended = outcome.await?;
+    metrics::histogram!("roomlog_log_append_seconds").record(called.elapsed().as_secs_f64());
+    Ok(appended)
 }
 
 /// An append-only log of partitions.

@@ -51,6 +51,11 @@ impl TraceContext {
         valid.then_some(Self { trace_id, span_id, is_sampled: flags & SAMPLED != 0 })
     }
 
+    /// In text, as log lines and collectors show it.
+    pub fn trace_id(&self) -> String {
+        self.trace_id.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// The context among headers, if it is of a sampled trace.
     pub fn sampled_of(headers: &[(&'static str, String)]) -> Option<Self> {
         let (_, value) = headers.iter().find(|(name, _)| *name == TRACEPARENT)?;

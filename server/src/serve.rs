@@ -28,7 +28,12 @@ const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 
 pub async fn run(config: Config) -> anyhow::Result<()> {
-    logging::start(&config)?;
+    let process = roomlog_telemetry::Process {
+        roles: "command-api,projectors,query-api,ws-fanout".into(),
+        instance: uuid::Uuid::new_v4().to_string(),
+        version: env!("CARGO_PKG_VERSION").into(),
+    };
+    let exporter = logging::start(&config, &process)?;
     let metrics = install_metrics()?;
     let platform = Platform::open(&config).await?;
     let listener = TcpListener::bind(config.listen)
@@ -170,6 +175,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         again = stop_requested() => again?,
     }
     upkeep.abort();
+    if let Some(exporter) = exporter {
+        exporter.stop().await;
+    }
     Ok(())
 }
 
