@@ -13,6 +13,7 @@ use roomlog_schemas::{RoomId, Slot};
 use crate::forward::{LocalWriters, PeerAnswer, PeerError, Peers};
 use crate::writer::driver::{Handle, clock_ms};
 use crate::writer::request::{Millis, Outcome, Request};
+use crate::writer::trace;
 
 /// A command goes from process to process at most this often.
 const HOPS: u8 = 2;
@@ -63,6 +64,10 @@ impl Writers {
     /// Runs one command to its outcome, wherever the partition is owned, until the request's deadline.
     /// Dropping the future does not stop the command.
     pub async fn run(&self, partition: TopicPartition, request: Request) -> Outcome {
+        trace::command(partition, request, |request| self.run_to_outcome(partition, request)).await
+    }
+
+    async fn run_to_outcome(&self, partition: TopicPartition, request: Request) -> Outcome {
         let Some(handle) = self.handles.get(&partition) else { return Outcome::Unavailable };
         let Some(elsewhere) = &self.elsewhere else { return handle.run(request).await };
         let mut heard = elsewhere.members.heard();

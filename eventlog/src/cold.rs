@@ -12,7 +12,7 @@ use crate::port::{LogError, LogRecord};
 pub(crate) const BATCH_BYTES: usize = 1024 * 1024;
 
 /// What a record takes beside its value.
-const RECORD_OVERHEAD: usize = 80;
+const RECORD_OVERHEAD: usize = 112;
 
 /// Bytes of a record in memory.
 pub(crate) fn size_of(record: &LogRecord) -> usize {

@@ -10,6 +10,7 @@ use crate::chain::{Chain, Head, SkipReason, Verdict};
 use crate::cursor::{Cursor, LastAccepted};
 use crate::frame::{ClaimId, FrameError, Kind};
 use crate::port::LogRecord;
+use crate::trace::TraceContext;
 
 /// An accepted record, decoded.
 #[derive(Debug, Clone)]
@@ -17,6 +18,8 @@ pub struct Accepted {
     pub offset: u64,
     pub append_time_ms: i64,
     pub value: Bytes,
+    /// See [`LogRecord::trace`].
+    pub trace: Option<TraceContext>,
     pub content: Content,
 }
 
@@ -178,6 +181,7 @@ impl Follower {
             offset,
             append_time_ms: record.append_time_ms,
             value: record.value.clone(),
+            trace: record.trace,
             content,
         }))
     }

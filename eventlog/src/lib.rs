@@ -20,6 +20,7 @@ pub mod port;
 pub mod reader;
 pub mod sqlite;
 mod tail;
+pub mod trace;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
@@ -36,3 +37,4 @@ pub use partition::{PartitionCounts, Topic, TopicPartition};
 pub use port::{Appended, EventLog, LogError, LogReader, LogRecord, NewRecord};
 pub use reader::{AcceptedReader, ReadError, discover_identity, ensure_identity};
 pub use sqlite::SqliteLog;
+pub use trace::TraceContext;

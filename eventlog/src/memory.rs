@@ -58,8 +58,7 @@ impl Partition {
         let mut next = self.next.lock().expect("no holder panics");
         let appended = Appended { offset: *next, append_time_ms: *next as i64 };
         *next += 1;
-        let Appended { offset, append_time_ms } = appended;
-        self.tail.push([LogRecord { offset, value: record.value, append_time_ms }]);
+        self.tail.push([record.appended(appended)]);
         appended
     }
 }

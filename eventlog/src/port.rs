@@ -1,9 +1,12 @@
 //! The port that the backends implement.
 
+use std::time::Instant;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::partition::{PartitionCounts, TopicPartition};
+use crate::trace::{TraceContext, reads_traces};
 
 /// A record as the log holds it.
 ///
@@ -18,6 +21,9 @@ pub struct LogRecord {
     pub value: Bytes,
     /// The log's own time of the append, milliseconds since 1970.
     pub append_time_ms: i64,
+    /// The sampled trace that the record belongs to, as its header says; `None` also while this
+    /// process does not [read traces](crate::trace::read_traces).
+    pub trace: Option<TraceContext>,
 }
 
 /// A record to append. Key and headers are copies for tools: neither hashed nor trusted.
@@ -26,6 +32,14 @@ pub struct NewRecord {
     pub value: Bytes,
     pub key: Bytes,
     pub headers: Vec<(&'static str, String)>,
+}
+
+impl NewRecord {
+    /// As a reader gets it once it is durable.
+    pub(crate) fn appended(&self, at: Appended) -> LogRecord {
+        let trace = if reads_traces() { TraceContext::sampled_of(&self.headers) } else { None };
+        LogRecord { offset: at.offset, value: self.value.clone(), append_time_ms: at.append_time_ms, trace }
+    }
 }
 
 /// Where a durable record stands.
@@ -49,6 +63,16 @@ pub enum LogError {
     /// Trying again will not help.
     #[error("the log cannot be used: {0}")]
     Fatal(String),
+}
+
+/// Waits for a backend's answer to an append and records how long it took since the call.
+pub(crate) async fn confirmed(
+    called: Instant,
+    outcome: impl Future<Output = Result<Appended, LogError>>,
+) -> Result<Appended, LogError> {
+    let appended = outcome.await?;
+    metrics::histogram!("roomlog_log_append_seconds").record(called.elapsed().as_secs_f64());
+    Ok(appended)
 }
 
 /// An append-only log of partitions.

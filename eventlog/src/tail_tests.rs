@@ -26,7 +26,7 @@ impl ColdSource for Stored {
 }
 
 fn record(offset: u64) -> LogRecord {
-    LogRecord { offset, value: Bytes::from(vec![b'x'; 100]), append_time_ms: 0 }
+    LogRecord { offset, value: Bytes::from(vec![b'x'; 100]), append_time_ms: 0, trace: None }
 }
 
 /// Room for `count` records of [`record`]'s size.

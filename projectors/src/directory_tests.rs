@@ -34,7 +34,7 @@ impl Fixture {
         };
         let content = Content::Command(Arc::new(command));
         self.directory
-            .changes(&[Accepted { offset: 5, append_time_ms: 0, value: Bytes::new(), content }])
+            .changes(&[Accepted { offset: 5, append_time_ms: 0, value: Bytes::new(), trace: None, content }])
             .await
     }
 }

@@ -27,6 +27,7 @@ mod rebuild;
 mod room_events;
 mod service;
 mod status;
+mod trace;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -11,7 +11,7 @@ use crate::backoff::Backoff;
 use crate::batch::{Batch, Batches};
 use crate::projector::Projector;
 use crate::status::Cell;
-use crate::{Error, Options, ProjectError};
+use crate::{Error, Options, ProjectError, trace};
 
 /// The steps between log and store. Each is repeated while its error may pass by waiting, at most
 /// `max_failures` times in a row if that is given.
@@ -62,6 +62,8 @@ impl Pipeline {
 
     /// Stores one batch, exactly once however often that is tried.
     pub async fn store(&self, batch: &Batch) -> Result<(), Error> {
+        // Each ends when the batch is stored.
+        let _spans = trace::spans(self.projector.projection(), self.partition, batch);
         let mut retry = self.retry();
         loop {
             let started = Instant::now();

@@ -24,7 +24,7 @@ fn command(offset: u64, events: Vec<Event>) -> Accepted {
 }
 
 fn accepted(offset: u64, content: Content) -> Accepted {
-    Accepted { offset, append_time_ms: 0, value: Bytes::new(), content }
+    Accepted { offset, append_time_ms: 0, value: Bytes::new(), trace: None, content }
 }
 
 fn imported() -> Imported {

@@ -56,15 +56,22 @@ async fn readyz(State(health): State<Health>) -> impl IntoResponse {
 }
 
 async fn prometheus(State(health): State<Health>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], health.metrics.render())
+    let text = health.metrics.render() + &roomlog_telemetry::process::render();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 
-/// Installs the recorder of the process. Seconds are in histograms from 0.1 ms to 10 s.
+/// Installs the recorder of the process. Every histogram has buckets of its own kind; seconds go from
+/// 0.1 ms to 10 s.
 pub fn install_metrics() -> anyhow::Result<PrometheusHandle> {
     const SECONDS: &[f64] =
         &[0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
+    const RECORDS: &[f64] =
+        &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0, 5_000.0, 10_000.0];
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), SECONDS)?
+        .set_buckets_for_metric(Matcher::Suffix("_records".into()), RECORDS)?
         .install_recorder()?;
+    roomlog_telemetry::metrics::describe();
+    metrics::gauge!("roomlog_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(handle)
 }

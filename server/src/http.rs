@@ -9,10 +9,12 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use roomlog_command_api::http::CommandApi;
+use roomlog_eventlog::trace::TRACEPARENT;
 use roomlog_query_api::QueryApi;
 use roomlog_web::Problem;
 use tower_http::catch_panic::CatchPanicLayer;
-use tracing::Instrument;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
@@ -77,6 +79,28 @@ async fn timeout(request: Request, next: Next) -> Response {
     }
 }
 
+/// A part of the trace that the request belongs to, or the beginning of one; only of the API, not of
+/// probes.
+fn request_span(request: &Request, route: &str, id: &str) -> Span {
+    let method = request.method();
+    if !route.starts_with("/v1/") {
+        return tracing::debug_span!("request", %method, route, id);
+    }
+    if !roomlog_telemetry::is_on() {
+        return tracing::info_span!("request", %method, route, id, status = Empty);
+    }
+    let span = tracing::info_span!("request", otel.kind = "server", %method, route, id, status = Empty, trace_id = Empty);
+    let traceparent = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
+    if let Some(traceparent) = traceparent {
+        roomlog_telemetry::parent_of(&span, traceparent);
+    }
+    if let Some(context) = roomlog_telemetry::sampled_of(&span) {
+        // So that log lines lead to the trace.
+        span.record("trace_id", context.trace_id());
+    }
+    span
+}
+
 /// Gives each request an id, a span and its place in the metrics.
 async fn observe(mut request: Request, next: Next) -> Response {
     let id = request
@@ -88,10 +112,11 @@ async fn observe(mut request: Request, next: Next) -> Response {
     request.headers_mut().insert(REQUEST_ID, id.clone());
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let span = tracing::info_span!("request", %method, route, id = id.to_str().unwrap_or_default());
+    let span = request_span(&request, &route, id.to_str().unwrap_or_default());
     let start = Instant::now();
     let mut response = next.run(request).instrument(span.clone()).await;
     let status = response.status().as_u16();
+    span.record("status", status);
     span.in_scope(|| tracing::debug!(status, ms = start.elapsed().as_secs_f64() * 1e3, "answered"));
     metrics::counter!("roomlog_http_requests_total", "route" => route.clone(), "method" => method.to_string(), "status" => status.to_string())
         .increment(1);

@@ -43,6 +43,7 @@ mod socket;
 mod stored;
 mod tail;
 mod telemetry;
+mod trace;
 mod upgrade;
 
 pub use close::CloseReason;

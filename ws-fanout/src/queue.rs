@@ -9,6 +9,7 @@ use roomlog_schemas::event::Seq;
 use roomlog_schemas::{AccountId, RoomId, SessionId};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
+use tracing::Span;
 
 use crate::CloseReason;
 use crate::partition::Lease;
@@ -27,6 +28,8 @@ pub(crate) struct SocketQueue {
 #[derive(Default)]
 pub(crate) struct Inbox {
     pub frames: VecDeque<Utf8Bytes>,
+    /// Each ends when all frames that are in front of it have been written.
+    pub writes: Vec<Span>,
     pub notices: Vec<Notice>,
     pub close: Option<CloseReason>,
     /// Since when frames had no room.
@@ -69,14 +72,15 @@ impl SocketQueue {
         Self { account, limit, waker: AtomicWaker::new(), inner }
     }
 
-    /// A live event; false if there is no room for it.
-    pub fn push_live(&self, frame: &Utf8Bytes) -> bool {
+    /// A live event, with the span of its writing; false if there is no room for it.
+    pub fn push_live(&self, frame: &Utf8Bytes, write: Option<Span>) -> bool {
         let mut inner = self.lock();
         if inner.bytes > 0 && inner.bytes + cost(frame) > self.limit {
             inner.inbox.overflowed.get_or_insert_with(Instant::now);
             return false;
         }
         inner.push(frame.clone());
+        inner.inbox.writes.extend(write);
         drop(inner);
         self.waker.wake();
         true
@@ -124,6 +128,7 @@ impl SocketQueue {
         } else {
             inbox.frames.append(&mut new.frames);
         }
+        inbox.writes.append(&mut new.writes);
         inbox.notices.append(&mut new.notices);
         if let Some(reason) = new.close.take() {
             inbox.close.get_or_insert(reason);
@@ -152,7 +157,9 @@ impl SocketQueue {
 
     /// Drops the frames that are not yet taken.
     pub fn drop_frames(&self) {
-        self.lock().inbox.frames.clear();
+        let mut inner = self.lock();
+        inner.inbox.frames.clear();
+        inner.inbox.writes.clear();
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -182,13 +189,13 @@ mod tests {
         let queue = SocketQueue::new(AccountId::from_u128(1), SessionId::from_u128(2), 2 * cost(&frame));
         let mut inbox = Inbox::default();
         assert!(!queue.take(&mut inbox));
-        assert!(queue.push_live(&frame) && queue.push_live(&frame));
+        assert!(queue.push_live(&frame, None) && queue.push_live(&frame, None));
         assert!(queue.take(&mut inbox));
         assert_eq!(inbox.frames.len(), 2);
-        assert!(!queue.push_live(&frame));
+        assert!(!queue.push_live(&frame, None));
         assert!(!queue.take(&mut inbox) && inbox.overflowed.is_some());
         queue.written(2 * cost(&frame));
-        assert!(queue.push_live(&frame));
+        assert!(queue.push_live(&frame, None));
         queue.caught_up();
         assert!(queue.take(&mut inbox) && inbox.overflowed.is_none());
     }
@@ -197,7 +204,7 @@ mod tests {
     fn a_frame_larger_than_the_queue_goes_out_alone() {
         let frame = Utf8Bytes::from_static("0123456789");
         let queue = SocketQueue::new(AccountId::from_u128(1), SessionId::from_u128(2), 1);
-        assert!(queue.push_live(&frame));
-        assert!(!queue.push_live(&frame));
+        assert!(queue.push_live(&frame, None));
+        assert!(!queue.push_live(&frame, None));
     }
 }

@@ -11,6 +11,7 @@ use slab::Slab;
 use crate::Options;
 use crate::queue::{Notice, SocketQueue};
 use crate::ring::{Entry, Ring};
+use crate::trace::Writes;
 
 /// Most entries that are looked at in one go.
 const LOOK: usize = 64;
@@ -224,6 +225,7 @@ impl Inner {
         let leaver = entry.leaver();
         let frame = entry.frame.get();
         let mut ended = Vec::new();
+        let mut writes = Writes::of(entry, self.live);
         for (key, attachment) in self.attachments.iter_mut().filter(|(_, attachment)| attachment.is_live) {
             let next = attachment.next;
             let leaves = leaver == Some(attachment.queue.account) && seq > attachment.joined;
@@ -235,7 +237,9 @@ impl Inner {
                     continue;
                 }
                 Ordering::Less => continue,
-                Ordering::Equal => frame.is_some_and(|frame| attachment.queue.push_live(frame)),
+                Ordering::Equal => {
+                    frame.is_some_and(|frame| attachment.queue.push_live(frame, writes.next()))
+                }
                 Ordering::Greater => false,
             };
             if !is_sent {

@@ -3,9 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use roomlog_eventlog::{Accepted, AcceptedReader, Content, Cursor, LogError, ReadError, Topic};
+use roomlog_eventlog::{
+    Accepted, AcceptedReader, Content, Cursor, LogError, ReadError, Topic, TopicPartition,
+};
 use roomlog_schemas::Event;
+use roomlog_telemetry as telemetry;
 use tokio::time::timeout;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use crate::encode::entry_frame;
 use crate::hub::Hub;
@@ -109,9 +114,10 @@ impl Tail {
 
     async fn record(&mut self, record: &Accepted) {
         let Content::Command(command) = &record.content else { return };
+        let span = deliver_span(self.partition.id, record);
         for event in &command.events {
             if let Some(entry) = Entry::new(event, record.offset, command.record_time_ms) {
-                self.deliver(Arc::new(entry)).await;
+                self.deliver(Arc::new(entry)).instrument(span.clone()).await;
             }
             match event {
                 Event::MemberJoined(e) => {
@@ -164,6 +170,22 @@ impl Tail {
             self.ring_bytes = self.ring_bytes.saturating_sub(freed);
         }
     }
+}
+
+/// A child of the command's span, where the record's trace is sampled.
+fn deliver_span(partition: TopicPartition, record: &Accepted) -> Span {
+    let Some(parent) = record.trace.filter(|_| telemetry::is_on()) else { return Span::none() };
+    let span = tracing::info_span!(
+        parent: None,
+        "deliver",
+        %partition,
+        offset = record.offset,
+        room = Empty,
+        seq = Empty,
+        sockets = Empty,
+    );
+    telemetry::child_of(&span, &parent);
+    span
 }
 
 fn is_transient(error: &ReadError) -> bool {

@@ -12,11 +12,13 @@ use roomlog_eventlog::{EventLog, LogError, LogIdentity, LogReader, LogRecord, To
 use roomlog_schemas::RoomId;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::core::{Core, Effect, Options};
 use super::ownership::{Duty, Status, UNANSWERED_MS};
 use super::request::{Millis, Outcome, Request, RequestId};
+use super::trace::append_spans;
 
 /// Deadlines and retries are looked at this often.
 const TICK: Duration = Duration::from_millis(25);
@@ -161,7 +163,7 @@ struct Driver {
     responders: HashMap<RequestId, Waiter>,
     pending: FuturesUnordered<BoxFuture<'static, Completed>>,
     /// When each record that has not been read back was sent.
-    sent: VecDeque<(u64, Instant)>,
+    sent: VecDeque<(u64, Instant, Span)>,
 }
 
 impl Driver {
@@ -288,7 +290,8 @@ impl Driver {
         for effect in self.core.effects() {
             match effect {
                 Effect::Append { token, record } => {
-                    self.sent.push_back((token, Instant::now()));
+                    let (span, read_back) = append_spans(self.partition, &record);
+                    self.sent.push_back((token, Instant::now(), read_back));
                     let appended = self.log.append(self.partition, record);
                     self.pending.push(
                         async move {
@@ -297,6 +300,7 @@ impl Driver {
                                 Err(error) => Completed::AppendFailed { token, error: error.to_string() },
                             }
                         }
+                        .instrument(span)
                         .boxed(),
                     );
                 }
@@ -346,7 +350,7 @@ impl Driver {
 
     fn measure_read_back(&mut self) {
         let read_back = self.core.read_back();
-        while let Some(&(token, since)) = self.sent.front()
+        while let Some(&(token, since, _)) = self.sent.front()
             && token <= read_back
         {
             self.sent.pop_front();

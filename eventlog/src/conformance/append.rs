@@ -13,8 +13,8 @@ pub async fn a_confirmed_append_survives_a_restart(backend: &impl Backend) {
         for n in 0..10 {
             let value = Bytes::from(format!("{partition} {n}"));
             let at = append(&log, partition, value.clone()).await;
-            appended
-                .push((partition, LogRecord { offset: at.offset, value, append_time_ms: at.append_time_ms }));
+            let Appended { offset, append_time_ms } = at;
+            appended.push((partition, LogRecord { offset, value, append_time_ms, trace: None }));
         }
     }
     drop(log);

@@ -10,6 +10,7 @@ pub mod fence;
 mod owner;
 pub mod read;
 pub mod stop;
+pub mod traces;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -89,6 +90,9 @@ macro_rules! event_log_conformance {
                 an_unknown_frame_version_stops_the_reader,
                 a_cursor_of_another_log_is_refused,
                 a_cursor_beyond_the_end_is_refused,
+            }
+            traces {
+                a_sampled_trace_comes_back_with_its_record,
             }
             faults {
                 a_broken_log_confirms_nothing_and_works_again_when_repaired,

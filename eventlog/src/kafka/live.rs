@@ -9,7 +9,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::Offset;
 
 use super::client::{Context, log_error};
@@ -19,6 +19,7 @@ use crate::partition::TopicPartition;
 use crate::per_partition::PerPartition;
 use crate::port::{LogError, LogRecord};
 use crate::tail::Tail;
+use crate::trace::{TRACEPARENT, TraceContext, reads_traces};
 
 /// How long the thread waits for records at a time; it bounds how long it outlives the log.
 const POLL: Duration = Duration::from_millis(100);
@@ -209,7 +210,15 @@ pub(super) fn to_record(message: &BorrowedMessage<'_>) -> LogRecord {
         offset: u64::try_from(message.offset()).expect("a message that was read has an offset"),
         value: message.payload().map(Bytes::copy_from_slice).unwrap_or_default(),
         append_time_ms: message.timestamp().to_millis().unwrap_or_default(),
+        trace: if reads_traces() { trace(message) } else { None },
     }
+}
+
+/// The sampled trace among the message's headers.
+fn trace(message: &BorrowedMessage<'_>) -> Option<TraceContext> {
+    let headers = message.headers()?;
+    let header = headers.iter().find(|header| header.key == TRACEPARENT)?;
+    TraceContext::parse(header.value?).filter(|context| context.is_sampled)
 }
 
 /// One partition at an offset, as the library wants it.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::client;
 use crate::limit::check_record;
-use crate::port::{Appended, LogError, NewRecord};
+use crate::port::{Appended, LogError, NewRecord, confirmed};
 
 /// How long the delivery thread waits at a time; deliveries end the wait. It bounds how long a
 /// dropped producer lives on.
@@ -43,13 +43,14 @@ impl Producer {
         partition: Result<(&str, i32), LogError>,
         record: &NewRecord,
     ) -> BoxFuture<'static, Result<Appended, LogError>> {
+        let called = Instant::now();
         let (reply, outcome) = oneshot::channel();
         let sent =
             check_record(record).and(partition).and_then(|partition| self.send(partition, record, reply));
         async move {
             sent?;
             let dropped = |_| LogError::UnknownOutcome("the log was closed".into());
-            outcome.await.map_err(dropped)?
+            confirmed(called, async { outcome.await.map_err(dropped)? }).await
         }
         .boxed()
     }

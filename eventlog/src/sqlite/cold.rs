@@ -12,6 +12,7 @@ use super::schema::{connect_reader, table, unavailable};
 use crate::cold::{BATCH_BYTES, ColdSource, size_of};
 use crate::partition::TopicPartition;
 use crate::port::{LogError, LogRecord};
+use crate::trace::{TRACEPARENT, TraceContext, reads_traces};
 
 /// Connections kept open while nobody reads: as many readers as usually start at a time.
 const MOST_IDLE: usize = 8;
@@ -49,7 +50,10 @@ impl Readers {
 
 fn scan(connection: &Connection, partition: TopicPartition, from: u64) -> rusqlite::Result<Vec<LogRecord>> {
     let table = table(partition);
-    let sql = format!("SELECT offset, append_time_ms, value FROM {table} WHERE offset >= ? ORDER BY offset");
+    let headers = if reads_traces() { "headers" } else { "NULL" };
+    let sql = format!(
+        "SELECT offset, append_time_ms, value, {headers} FROM {table} WHERE offset >= ? ORDER BY offset"
+    );
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query([from])?;
     let mut records = Vec::new();
@@ -57,11 +61,22 @@ fn scan(connection: &Connection, partition: TopicPartition, from: u64) -> rusqli
     while bytes < BATCH_BYTES {
         let Some(row) = rows.next()? else { break };
         let value = Bytes::copy_from_slice(row.get_ref(2)?.as_blob()?);
-        let record = LogRecord { offset: row.get(0)?, append_time_ms: row.get(1)?, value };
+        let trace = row.get_ref(3)?.as_str_or_null()?.and_then(trace);
+        let record = LogRecord { offset: row.get(0)?, append_time_ms: row.get(1)?, value, trace };
         bytes += size_of(&record);
         records.push(record);
     }
     Ok(records)
+}
+
+/// The sampled trace among headers as the writer stores them. Few records have one.
+fn trace(headers: &str) -> Option<TraceContext> {
+    if !headers.contains(TRACEPARENT) {
+        return None;
+    }
+    let headers: serde_json::Value = serde_json::from_str(headers).ok()?;
+    let value = headers.get(TRACEPARENT)?.as_str()?;
+    TraceContext::parse(value.as_bytes()).filter(|context| context.is_sampled)
 }
 
 impl ColdSource for Readers {

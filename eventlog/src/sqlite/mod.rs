@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use futures::FutureExt;
@@ -27,7 +28,7 @@ use self::writer::Writer;
 use crate::limit::check_record;
 use crate::partition::{PartitionCounts, TopicPartition};
 use crate::per_partition::PerPartition;
-use crate::port::{Appended, EventLog, LogError, LogReader, NewRecord};
+use crate::port::{Appended, EventLog, LogError, LogReader, NewRecord, confirmed};
 use crate::tail::{Tail, TailReader};
 
 /// A log in a SQLite file, written ahead and synced at every commit (`synchronous=FULL`).
@@ -108,6 +109,7 @@ impl EventLog for SqliteLog {
         partition: TopicPartition,
         record: NewRecord,
     ) -> BoxFuture<'static, Result<Appended, LogError>> {
+        let called = Instant::now();
         let (reply, outcome) = oneshot::channel();
         let queued = self
             .tails
@@ -117,7 +119,7 @@ impl EventLog for SqliteLog {
         async move {
             queued?;
             let stopped = |_| LogError::UnknownOutcome("the log's writer stopped".into());
-            outcome.await.map_err(stopped)?
+            confirmed(called, async { outcome.await.map_err(stopped)? }).await
         }
         .boxed()
     }

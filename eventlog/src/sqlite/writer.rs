@@ -235,7 +235,7 @@ fn insert(
             insert.execute((offset, append_time_ms, record.key.as_ref(), headers, record.value.as_ref()))
         })
         .map_err(unavailable)?;
-    Ok(LogRecord { offset, value: record.value.clone(), append_time_ms })
+    Ok(record.appended(Appended { offset, append_time_ms }))
 }
 
 /// A JSON object, which SQLite's own functions can look into; `None` without headers.

@@ -40,6 +40,10 @@ pub struct Config {
     /// Megabytes of keys kept in memory.
     pub key_cache_mb: usize,
     pub max_connections: usize,
+    /// Where spans are sent by OTLP/gRPC, for example `http://127.0.0.1:4317`; empty: nowhere.
+    pub otlp_endpoint: String,
+    /// Of the traces that begin here, the part that is sampled, from 0 to 1.
+    pub otlp_sample_ratio: f64,
     #[serde(flatten)]
     pub log: LogSettings,
     #[serde(flatten)]
@@ -61,6 +65,8 @@ impl Default for Config {
             administrator_token_file: None,
             key_cache_mb: 32,
             max_connections: 20_000,
+            otlp_endpoint: String::new(),
+            otlp_sample_ratio: 0.01,
             log: LogSettings::default(),
             stores: StoreSettings::default(),
             internal: InternalSettings::default(),
@@ -129,6 +135,13 @@ impl Config {
     /// Whether other processes may be at work on the same log.
     pub fn is_shared(&self) -> bool {
         self.stores.are_shared()
+    }
+
+    pub fn telemetry(&self) -> roomlog_telemetry::Options {
+        roomlog_telemetry::Options {
+            otlp_endpoint: self.otlp_endpoint.clone(),
+            otlp_sample_ratio: self.otlp_sample_ratio,
+        }
     }
 
     pub fn origins(&self) -> Vec<String> {

@@ -22,7 +22,12 @@ pub struct Neighbours {
 
 impl Neighbours {
     /// Begins to be heard and to hear.
-    pub async fn join(config: &Config, roles: &[Role], broadcasts: &Broadcasts) -> anyhow::Result<Self> {
+    pub async fn join(
+        config: &Config,
+        process: ProcessId,
+        roles: &[Role],
+        broadcasts: &Broadcasts,
+    ) -> anyhow::Result<Self> {
         let transport = Transport::new(&config.internal.transport()?)?;
         let listen = config.internal.internal_listen;
         let listener = TcpListener::bind(listen)
@@ -33,7 +38,7 @@ impl Neighbours {
             None => listener.local_addr()?.to_string(),
         };
         let address = format!("{}://{host}", transport.scheme());
-        let own = Heartbeat::new(ProcessId::fresh(), roles.to_vec(), address);
+        let own = Heartbeat::new(process, roles.to_vec(), address);
         let members = Members::new(broadcasts.members.clone(), own);
         let handle = members.handle();
         let stop = CancellationToken::new();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use roomlog_command_api::http::CommandApi;
-use roomlog_members::Role;
+use roomlog_members::{ProcessId, Role};
 use roomlog_projectors::Projectors;
 use roomlog_query_api::QueryApi;
 use roomlog_rpc::{RemoteCommands, RemoteCommandsOptions, Services};
@@ -29,9 +29,18 @@ const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 pub async fn run(config: Config) -> anyhow::Result<()> {
-    logging::start(&config)?;
-    let metrics = install_metrics()?;
     let roles = config.roles()?;
+    let names: Vec<&str> = roles.iter().map(|role| role.name()).collect();
+    let process = ProcessId::fresh();
+    let exporter = logging::start(
+        &config,
+        &roomlog_telemetry::Process {
+            roles: names.join(","),
+            instance: process.to_string(),
+            version: env!("CARGO_PKG_VERSION").into(),
+        },
+    )?;
+    let metrics = install_metrics()?;
     let platform = Platform::open(&config).await?;
     let listener = TcpListener::bind(config.listen)
         .await
@@ -39,7 +48,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     let url = format!("http://{address}");
     let neighbours = match &platform.broadcasts {
-        Some(broadcasts) => Some(Neighbours::join(&config, &roles, broadcasts).await?),
+        Some(broadcasts) => Some(Neighbours::join(&config, process, &roles, broadcasts).await?),
         None => None,
     };
     let members = neighbours.as_ref().map(|neighbours| neighbours.members.clone());
@@ -91,7 +100,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             (None, Some(neighbours)) => Arc::new(RemoteCommands::new(
                 neighbours.members.clone(),
                 neighbours.pool.clone(),
-                RemoteCommandsOptions::default(),
+                RemoteCommandsOptions {
+                    traceparent: Some(roomlog_telemetry::current_traceparent),
+                    ..RemoteCommandsOptions::default()
+                },
             )),
             (None, None) => anyhow::bail!("a ws-fanout without command-api has to be among others"),
         };
@@ -128,7 +140,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         let services = Services {
             writers: commands.as_ref().map(|role| Arc::new(role.writers.clone()) as _),
             commands: commands.as_ref().map(|role| Arc::new(role.service.clone()) as _),
-            ..Services::default()
+            parent_of: Some(roomlog_telemetry::parent_of),
         };
         let (listener, transport, beating) = neighbours.into_parts();
         let stop = stop_rest.clone();
@@ -192,6 +204,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         again = stop_requested() => again?,
     }
     upkeep.abort();
+    if let Some(exporter) = exporter {
+        exporter.stop().await;
+    }
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use roomlog_schemas::AccountId;
 use roomlog_web::Problem;
 use roomlog_web::commands::Commands;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
+use tracing::{Instrument, Span};
 
 use super::Socket;
 use crate::protocol::{CommandFrame, ServerFrame};
@@ -60,7 +61,12 @@ impl Socket {
 
 async fn run(commands: Arc<dyn Commands>, account: AccountId, frame: CommandFrame) -> Utf8Bytes {
     let CommandFrame { id, key, command } = frame;
-    let answered = commands.run(account, key.unwrap_or_default(), command).await;
+    // A socket lives longer than a trace: each command begins one.
+    let span = match roomlog_telemetry::is_on() {
+        true => tracing::info_span!(parent: None, "request", method = "SOCKET", route = "/v1/stream"),
+        false => Span::none(),
+    };
+    let answered = commands.run(account, key.unwrap_or_default(), command).instrument(span).await;
     match answered {
         Ok(answer) => ServerFrame::Accepted { id: &id, answer }.encode(),
         Err(problem) => ServerFrame::Rejected { id: &id, problem }.encode(),

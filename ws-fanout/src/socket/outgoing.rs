@@ -74,6 +74,8 @@ impl Socket {
 
     fn flushed(&mut self) {
         let Unflushed { frames, bytes, cost, .. } = std::mem::take(&mut self.unflushed);
+        // Nothing is kept for a quiet socket, here as well.
+        self.inbox.writes = Vec::new();
         self.hub.telemetry.frames.increment(frames);
         self.hub.telemetry.bytes.increment(bytes);
         if cost > 0 {

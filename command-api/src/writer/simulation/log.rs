@@ -27,7 +27,8 @@ pub struct Log {
 impl Log {
     pub fn append(&mut self, value: Bytes, attempt: Option<AttemptId>, now: Millis) -> LogRecord {
         self.last_time = self.last_time.max(now);
-        let record = LogRecord { offset: self.next_offset, value, append_time_ms: self.last_time };
+        let record =
+            LogRecord { offset: self.next_offset, value, append_time_ms: self.last_time, trace: None };
         self.next_offset += 1;
         self.records.push(record.clone());
         self.attempts.push(attempt);

@@ -157,7 +157,7 @@ impl Bench {
     }
 
     pub fn append(&mut self, value: Bytes) {
-        self.log.push(LogRecord { offset: self.next_offset, value, append_time_ms: self.now });
+        self.log.push(LogRecord { offset: self.next_offset, value, append_time_ms: self.now, trace: None });
         self.next_offset += 1;
     }
 
