@@ -9,7 +9,8 @@ mod cql_story;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backends::{Cql, Sqlite};
+use backends::Sqlite;
+use backends::cql::Cql;
 use bytes::Bytes;
 use cql_story::{P0, ROOMS, Story, assert_same, batch, cursor, cut_short, event, message};
 use roomlog_schemas::RoomId;

@@ -49,8 +49,9 @@ const BOOTSTRAP: &[(&str, &str)] = &[
 
 /// Longer than all that is done under a lease takes.
 const LEASE_SECONDS: i32 = 60;
+const TABLE_PATIENCE: Duration = Duration::from_secs(10);
 const LEASE_PATIENCE: Duration = Duration::from_secs(90);
-const LEASE_POLL: Duration = Duration::from_millis(50);
+const POLL: Duration = Duration::from_millis(50);
 
 /// Makes the keyspace, or brings it up to what this build knows.
 pub(super) async fn prepare(connection: &Connection, replication: &str) -> Result<(), StoreError> {
@@ -70,6 +71,7 @@ pub(super) async fn prepare(connection: &Connection, replication: &str) -> Resul
         if !tables.iter().any(|(table,)| table == name) {
             connection.define(&cql.replace("{keyspace}", keyspace)).await?;
         }
+        await_table(connection, name).await?;
     }
     if version(connection).await? < MIGRATIONS.len() {
         let lease = Lease::acquire(connection).await?;
@@ -78,6 +80,20 @@ pub(super) async fn prepare(connection: &Connection, replication: &str) -> Resul
         migrated?;
     }
     connection.refresh().await
+}
+
+/// Cassandra lists a table that somebody else makes a moment before it can be used.
+async fn await_table(connection: &Connection, name: &str) -> Result<(), StoreError> {
+    let cql = format!("SELECT * FROM {}.{name} LIMIT 1", connection.config.keyspace);
+    let deadline = Instant::now() + TABLE_PATIENCE;
+    loop {
+        match connection.prepare(&cql).await {
+            Err(StoreError::Refused { .. }) if Instant::now() < deadline => {
+                tokio::time::sleep(POLL).await;
+            }
+            prepared => return prepared.map(drop),
+        }
+    }
 }
 
 /// The keyspace's version, which is one that this build knows.
@@ -150,7 +166,7 @@ impl<'a> Lease<'a> {
             if Instant::now() >= deadline {
                 return Err(unavailable("another process is changing the schema"));
             }
-            tokio::time::sleep(LEASE_POLL).await;
+            tokio::time::sleep(POLL).await;
         }
     }
 

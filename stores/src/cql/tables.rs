@@ -48,7 +48,7 @@ pub(super) const TABLES: &[(&str, &str)] = &[
     ("cursors", "topic text, log_partition int, cursor text, PRIMARY KEY ((topic, log_partition))"),
     (
         "announced_schemas",
-        "topic text, log_partition int, position int, schema text,
+        "topic text, log_partition int, position int, definition text,
          PRIMARY KEY ((topic, log_partition), position)",
     ),
 ];
@@ -105,131 +105,143 @@ impl Statements {
         };
         // Each of the two is set apart, so that each has a timestamp of its own; in the same order of
         // values, so that one batch takes both.
-        let put_first_seq =
-            "INSERT INTO {table} (slot, room_id, first_seq) VALUES (?, ?, ?) USING TIMESTAMP ?";
-        let put_last_seq = "INSERT INTO {table} (slot, room_id, last_seq) VALUES (?, ?, ?) USING TIMESTAMP ?";
-        Ok(Self {
-            put_first_seq: prepare("rooms", put_first_seq).await?,
-            put_last_seq: prepare("rooms", put_last_seq).await?,
-            seq_range: prepare(
-                "rooms",
-                "SELECT first_seq, last_seq FROM {table} WHERE slot = ? AND room_id = ?",
-            )
-            .await?,
-            put_event: prepare(
+        let first = "INSERT INTO {table} (slot, room_id, first_seq) VALUES (?, ?, ?) USING TIMESTAMP ?";
+        let last = "INSERT INTO {table} (slot, room_id, last_seq) VALUES (?, ?, ?) USING TIMESTAMP ?";
+        // All at once: one after the other they would take as many round trips.
+        let (
+            put_first_seq,
+            put_last_seq,
+            seq_range,
+            put_event,
+            events,
+            put_message,
+            messages_up,
+            messages_down,
+            message,
+            put_message_bucket,
+            message_buckets_up,
+            message_buckets_down,
+            put_message_seq,
+            message_seq,
+            put_room_by_account,
+            changes_of_account,
+            changes_in_room,
+            put_account_by_room,
+            accounts_by_room,
+            put_history_rule,
+            history_rules,
+            put_cursor,
+            cursor,
+            put_announced,
+            announced,
+        ) = tokio::try_join!(
+            prepare("rooms", first),
+            prepare("rooms", last),
+            prepare("rooms", "SELECT first_seq, last_seq FROM {table} WHERE slot = ? AND room_id = ?",),
+            prepare(
                 "room_events",
                 "INSERT INTO {table} (room_id, bucket, seq, log_offset, record_time_ms, event)
                  VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ?",
-            )
-            .await?,
-            events: prepare(
+            ),
+            prepare(
                 "room_events",
                 "SELECT seq, log_offset, record_time_ms, event FROM {table}
                  WHERE room_id = ? AND bucket = ? AND seq >= ? AND seq <= ? LIMIT ?",
-            )
-            .await?,
-            put_message: prepare(
+            ),
+            prepare(
                 "messages",
                 "INSERT INTO {table} (room_id, bucket, {message})
                  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?",
-            )
-            .await?,
-            messages_up: prepare(
+            ),
+            prepare(
                 "messages",
                 "SELECT {message} FROM {table} WHERE room_id = ? AND bucket = ? AND seq >= ? LIMIT ?",
-            )
-            .await?,
-            messages_down: prepare(
+            ),
+            prepare(
                 "messages",
                 "SELECT {message} FROM {table} WHERE room_id = ? AND bucket = ? AND seq <= ?
                  ORDER BY seq DESC LIMIT ?",
-            )
-            .await?,
-            message: prepare(
-                "messages",
-                "SELECT {message} FROM {table} WHERE room_id = ? AND bucket = ? AND seq = ?",
-            )
-            .await?,
-            put_message_bucket: prepare(
+            ),
+            prepare("messages", "SELECT {message} FROM {table} WHERE room_id = ? AND bucket = ? AND seq = ?",),
+            prepare(
                 "message_buckets",
                 "INSERT INTO {table} (room_id, bucket) VALUES (?, ?) USING TIMESTAMP ?",
-            )
-            .await?,
-            message_buckets_up: prepare(
-                "message_buckets",
-                "SELECT bucket FROM {table} WHERE room_id = ? AND bucket > ? LIMIT ?",
-            )
-            .await?,
-            message_buckets_down: prepare(
+            ),
+            prepare("message_buckets", "SELECT bucket FROM {table} WHERE room_id = ? AND bucket > ? LIMIT ?",),
+            prepare(
                 "message_buckets",
                 "SELECT bucket FROM {table} WHERE room_id = ? AND bucket < ? ORDER BY bucket DESC LIMIT ?",
-            )
-            .await?,
-            put_message_seq: prepare(
+            ),
+            prepare(
                 "message_seqs",
                 "INSERT INTO {table} (room_id, message_id, seq) VALUES (?, ?, ?) USING TIMESTAMP ?",
-            )
-            .await?,
-            message_seq: prepare(
-                "message_seqs",
-                "SELECT seq FROM {table} WHERE room_id = ? AND message_id = ?",
-            )
-            .await?,
-            put_room_by_account: prepare(
+            ),
+            prepare("message_seqs", "SELECT seq FROM {table} WHERE room_id = ? AND message_id = ?",),
+            prepare(
                 "rooms_by_account",
                 "INSERT INTO {table} (account_id, room_id, seq, change) VALUES (?, ?, ?, ?) USING TIMESTAMP ?",
-            )
-            .await?,
-            changes_of_account: prepare(
-                "rooms_by_account",
-                "SELECT room_id, seq, change FROM {table} WHERE account_id = ?",
-            )
-            .await?,
-            changes_in_room: prepare(
+            ),
+            prepare("rooms_by_account", "SELECT room_id, seq, change FROM {table} WHERE account_id = ?",),
+            prepare(
                 "rooms_by_account",
                 "SELECT seq, change FROM {table} WHERE account_id = ? AND room_id = ?",
-            )
-            .await?,
-            put_account_by_room: prepare(
+            ),
+            prepare(
                 "accounts_by_room",
                 "INSERT INTO {table} (room_id, shard, account_id, seq, change) VALUES (?, ?, ?, ?, ?)
                  USING TIMESTAMP ?",
-            )
-            .await?,
-            accounts_by_room: prepare(
+            ),
+            prepare(
                 "accounts_by_room",
                 "SELECT account_id, seq, change FROM {table} WHERE room_id = ? AND shard = ?",
-            )
-            .await?,
-            put_history_rule: prepare(
+            ),
+            prepare(
                 "history_rules",
                 "INSERT INTO {table} (room_id, from_seq, rule) VALUES (?, ?, ?) USING TIMESTAMP ?",
-            )
-            .await?,
-            history_rules: prepare(
-                "history_rules",
-                "SELECT from_seq, rule FROM {table} WHERE room_id = ?",
-            )
-            .await?,
-            put_cursor: prepare(
+            ),
+            prepare("history_rules", "SELECT from_seq, rule FROM {table} WHERE room_id = ?",),
+            prepare(
                 "cursors",
                 "INSERT INTO {table} (topic, log_partition, cursor) VALUES (?, ?, ?) USING TIMESTAMP ?",
-            )
-            .await?,
-            cursor: prepare("cursors", "SELECT cursor FROM {table} WHERE topic = ? AND log_partition = ?")
-                .await?,
-            put_announced: prepare(
+            ),
+            prepare("cursors", "SELECT cursor FROM {table} WHERE topic = ? AND log_partition = ?"),
+            prepare(
                 "announced_schemas",
-                "INSERT INTO {table} (topic, log_partition, position, schema) VALUES (?, ?, ?, ?)
+                "INSERT INTO {table} (topic, log_partition, position, definition) VALUES (?, ?, ?, ?)
                  USING TIMESTAMP ?",
-            )
-            .await?,
-            announced: prepare(
+            ),
+            prepare(
                 "announced_schemas",
-                "SELECT schema FROM {table}
+                "SELECT definition FROM {table}
                  WHERE topic = ? AND log_partition = ? AND position >= ? AND position < ?",
-            )
-            .await?,
+            ),
+        )?;
+        Ok(Self {
+            put_first_seq,
+            put_last_seq,
+            seq_range,
+            put_event,
+            events,
+            put_message,
+            messages_up,
+            messages_down,
+            message,
+            put_message_bucket,
+            message_buckets_up,
+            message_buckets_down,
+            put_message_seq,
+            message_seq,
+            put_room_by_account,
+            changes_of_account,
+            changes_in_room,
+            put_account_by_room,
+            accounts_by_room,
+            put_history_rule,
+            history_rules,
+            put_cursor,
+            cursor,
+            put_announced,
+            announced,
         })
     }
 }

@@ -3,7 +3,7 @@
 // Clippy knows the tests themselves, not what they share; each test binary uses some of it.
 #![allow(clippy::unwrap_used, dead_code, unused_imports)]
 
-mod cql;
+pub mod cql;
 pub mod postgres;
 
 use std::sync::Arc;
@@ -13,8 +13,6 @@ use roomlog_stores::conformance::Backend;
 use roomlog_stores::sqlite::{SqliteDirectoryStore, SqliteRoomStore, SqliteSecretsStore};
 use roomlog_stores::{DirectoryStore, RoomStore, SecretsStore};
 use tempfile::TempDir;
-
-pub use cql::Cql;
 
 /// A folder of its own.
 pub struct Sqlite(pub TempDir);
