@@ -139,7 +139,7 @@ fn record(offset: u64) -> RoomBatch {
         _ if seq.is_multiple_of(2) => {
             record.messages.push(message(room_id, seq, &format!("sent at {offset}")))
         }
-        _ if seq / 6 % 2 == 0 => {
+        _ if (seq / 6).is_multiple_of(2) => {
             record.memberships.push(MembershipChange::Joined { room_id, account_id, seq })
         }
         _ => record.memberships.push(MembershipChange::Left { room_id, account_id, seq }),
