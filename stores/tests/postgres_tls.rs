@@ -90,7 +90,13 @@ async fn a_server_is_trusted_by_its_authority_and_its_name() {
     let in_url = PostgresConfig { url, ..backend.config.clone() };
     PostgresSecretsStore::open(&in_url).await.unwrap();
 
+    // Nothing but an authority: then it counts.
+    let implied = |host, ca| PostgresConfig { tls: None, ..config(host, TlsMode::Disable, ca) };
+    PostgresSecretsStore::open(&implied("localhost", "ca.pem")).await.unwrap();
+
     let not_trusted = [
+        implied("localhost", "other-ca.pem"),
+        implied("127.0.0.1", "ca.pem"),
         config("localhost", TlsMode::VerifyFull, "other-ca.pem"),
         config("localhost", TlsMode::VerifyCa, "other-ca.pem"),
         config("127.0.0.1", TlsMode::VerifyFull, "ca.pem"),

@@ -70,7 +70,7 @@ pub struct PostgresConfig {
     pub acquire_timeout: Duration,
     /// See [`STATEMENT_TIMEOUT`]. Migrations and rebuilds are not bound by it.
     pub statement_timeout: Duration,
-    /// `None`: what the URL says, and `Prefer` if it says nothing.
+    /// `None`: what the URL says; if it says nothing `VerifyFull` with a `ca_file`, `Prefer` without.
     pub tls: Option<TlsMode>,
     /// PEM file with the authorities to trust, instead of the well-known ones.
     pub ca_file: Option<PathBuf>,
@@ -100,7 +100,10 @@ impl PostgresConfig {
         if let Some(password) = &self.password {
             options = options.password(password);
         }
-        if let Some(mode) = self.tls {
+        // `Prefer` would not look at the authorities that somebody took care to name.
+        let unsaid = matches!(options.get_ssl_mode(), PgSslMode::Allow | PgSslMode::Prefer);
+        let implied = (unsaid && self.ca_file.is_some()).then_some(TlsMode::VerifyFull);
+        if let Some(mode) = self.tls.or(implied) {
             options = options.ssl_mode(mode.into());
         }
         if let Some(file) = &self.ca_file {
