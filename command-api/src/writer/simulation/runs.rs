@@ -10,7 +10,7 @@ use crate::writer::mutation::{self, Mutation};
 const SEEDS: u64 = 400;
 const THREADS: u64 = 2;
 /// Within so many seeds a broken rule is noticed.
-const SEEDS_PER_MUTATION: u64 = 160;
+const SEEDS_PER_MUTATION: u64 = 400;
 
 /// Each rule broken on purpose, and the invariant that notices.
 const NOTICED_BY: &[(Mutation, Invariant)] = &[
