@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use figment::Figment;
-use figment::providers::{Env, Format, Serialized, Toml};
+use figment::providers::{Format, Serialized, Toml};
+use figment::value::{Dict, Value};
 use roomlog_members::Role;
 use serde::{Deserialize, Serialize};
 
@@ -82,10 +83,20 @@ impl Config {
             Some(file) => figment = figment.merge(Toml::file(file)),
             None => figment = figment.merge(Toml::file("roomlog.toml")),
         }
-        let keys = Self::keys();
-        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        let figment = figment.merge(Env::prefixed("ROOMLOG_").only(&keys));
-        let given: figment::value::Dict = figment.extract().context("the configuration is not valid")?;
+        let defaults = Self::defaults();
+        let keys: Vec<&str> = defaults.keys().map(String::as_str).collect();
+        for (key, default) in &defaults {
+            let Ok(text) = std::env::var(format!("ROOMLOG_{}", key.to_uppercase())) else { continue };
+            figment = match default {
+                // Texts are taken as they are, also where they look like a number.
+                serde_json::Value::String(_) => figment.merge((key.as_str(), text)),
+                _ => {
+                    let value: Value = text.parse().expect("every text is a value");
+                    figment.merge((key.as_str(), value))
+                }
+            };
+        }
+        let given: Dict = figment.extract().context("the configuration is not valid")?;
         if let Some(unknown) = given.keys().find(|key| !keys.contains(&key.as_str())) {
             bail!("there is no setting `{unknown}`");
         }
@@ -94,10 +105,12 @@ impl Config {
         Ok(config)
     }
 
-    /// The names of all settings.
-    fn keys() -> Vec<String> {
-        let defaults = serde_json::to_value(Config::default()).unwrap_or_default();
-        defaults.as_object().map(|fields| fields.keys().cloned().collect()).unwrap_or_default()
+    /// All settings by name.
+    fn defaults() -> serde_json::Map<String, serde_json::Value> {
+        match serde_json::to_value(Config::default()) {
+            Ok(serde_json::Value::Object(fields)) => fields,
+            _ => unreachable!("the settings are a struct with plain fields"),
+        }
     }
 
     fn check(&self) -> anyhow::Result<()> {
