@@ -134,6 +134,7 @@ mod tests {
     fn who_does_not_hear_itself_changes_nothing() {
         let mut heard = Heard::new();
         heard.beat(0, &[1, 2], false);
+        heard.look(0);
         heard.beat(500, &[1, 2], false);
         assert!(heard.look(700).is_some());
         for now in (700..10_000).step_by(100) {

@@ -188,11 +188,11 @@ async fn an_account_can_be_in_quarantine_too() {
 /// Random failures, batches, faults of the stores and kills; then everything is mended.
 #[tokio::test]
 async fn whatever_fails_and_whenever_it_is_killed_retries_make_it_whole() {
-    for seed in 60..68 {
+    for seed in 60..64 {
         println!("seed {seed}");
         let mut random = StdRng::seed_from_u64(seed);
         let mut fixture = Fixture::new(seed, 80).await;
-        for round in 0..6 {
+        for round in 0..4 {
             for _ in 0..random.random_range(0..3) {
                 let room = *fixture.world.rooms.keys().choose(&mut random).unwrap();
                 let seq = fixture.world.rooms[&room].timeline.len() as Seq + random.random_range(0..3);

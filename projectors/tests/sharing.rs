@@ -13,6 +13,7 @@ use common::{assert_stores_hold, dump, random_world};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use roomlog_eventlog::TopicPartition;
 use roomlog_eventlog::{Broadcast, EventLog, LocalBroadcast};
+use roomlog_members::rendezvous;
 use roomlog_projectors::testing::{Process, Running, World, project, sqlite_stores, start, start_shared};
 use roomlog_projectors::{PartitionStatus, State, Stores};
 use roomlog_stores::progress::Projection;
@@ -33,14 +34,23 @@ fn worked_on(running: &Running) -> Vec<Work> {
     running.handle.statuses().iter().filter(|s| is_running(s)).map(|s| (s.projection, s.partition)).collect()
 }
 
-/// Waits until each piece of work is done by exactly one of them; how much each one does.
+/// Waits until each does what it comes first for, and only that; how much each one does.
 async fn shared(processes: &[&Process]) -> Vec<usize> {
     let deadline = Instant::now() + PATIENCE;
+    let ids: Vec<_> = processes.iter().map(|process| process.members.me()).collect();
+    let is_first = |process: &Process, status: &PartitionStatus| {
+        let work = format!("{} {}", status.projection.name(), status.partition);
+        rendezvous::order(&work, ids.iter().copied())[0] == process.members.me()
+    };
     loop {
         let works: Vec<_> = processes.iter().map(|process| worked_on(&process.running)).collect();
-        let all: Vec<Work> = works.iter().flatten().copied().collect();
-        let every = processes[0].running.handle.statuses();
-        if all.len() == every.len() && every.iter().all(|s| all.contains(&(s.projection, s.partition))) {
+        let as_it_should = |process: &Process| {
+            process.running.handle.statuses().iter().all(|status| match is_first(process, status) {
+                true => status.state == State::Running,
+                false => status.state == State::StandingBy,
+            })
+        };
+        if processes.iter().all(|process| as_it_should(process)) {
             assert!(processes.iter().all(|process| process.running.handle.is_ready()));
             return works.iter().map(Vec::len).collect();
         }
