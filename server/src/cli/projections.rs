@@ -1,4 +1,5 @@
-//! `roomlog projections list|rebuild|retry`: on the stores themselves, while no server runs on them.
+//! `roomlog projections list|rebuild|retry`: on the stores themselves. Where they are SQLite, while no
+//! server runs on them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,6 +8,8 @@ use anyhow::bail;
 use clap::{Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use roomlog_projectors::Retried;
+use roomlog_stores::QuarantineStore;
+use roomlog_stores::postgres::PostgresQuarantineStore;
 use roomlog_stores::progress::Projection;
 use roomlog_stores::quarantine::{Quarantine, Quarantined, Subject};
 use roomlog_stores::sqlite::SqliteQuarantineStore;
@@ -68,8 +71,11 @@ pub async fn run(command: Command, config: &Config) -> anyhow::Result<()> {
 }
 
 async fn quarantine(config: &Config) -> anyhow::Result<Quarantine> {
-    let store = SqliteQuarantineStore::open(&config.data.join("projections")).await?;
-    Ok(Quarantine::open(Arc::new(store)).await?)
+    let store: Arc<dyn QuarantineStore> = match config.stores.postgres()? {
+        Some((directory, _)) => Arc::new(PostgresQuarantineStore::open(&directory).await?),
+        None => Arc::new(SqliteQuarantineStore::open(&config.data.join("projections")).await?),
+    };
+    Ok(Quarantine::open(store).await?)
 }
 
 async fn list(platform: &Platform, quarantine: &Quarantine, json: bool) -> anyhow::Result<()> {
