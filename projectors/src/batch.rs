@@ -13,9 +13,26 @@ const READER: &str = "projectors";
 pub(crate) struct Batch {
     pub records: Vec<Accepted>,
     /// Where the projection stands before the batch.
-    pub from: u64,
+    pub before: Cursor,
     /// And after it.
     pub cursor: Cursor,
+}
+
+impl Batch {
+    /// Rows that leave the cursor where it is.
+    pub fn at(cursor: &Cursor, records: Vec<Accepted>) -> Self {
+        Self { records, before: cursor.clone(), cursor: cursor.clone() }
+    }
+
+    /// The same step of the cursor with other records.
+    pub fn with(&self, records: Vec<Accepted>) -> Self {
+        Self { records, before: self.before.clone(), cursor: self.cursor.clone() }
+    }
+
+    /// Records of the batch without a step of the cursor.
+    pub fn in_place(&self, records: Vec<Accepted>) -> Self {
+        Self::at(&self.before, records)
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -28,13 +45,19 @@ pub(crate) struct Bounds {
 pub(crate) struct Batches {
     reader: AcceptedReader,
     bounds: Bounds,
-    next_offset: u64,
+    /// After what was read last.
+    cursor: Cursor,
 }
 
 impl Batches {
     pub async fn open(log: &Arc<dyn EventLog>, cursor: &Cursor, bounds: Bounds) -> Result<Self, ReadError> {
         let reader = AcceptedReader::open(log, cursor, READER).await?;
-        Ok(Self { reader, bounds, next_offset: cursor.next_offset })
+        Ok(Self { reader, bounds, cursor: cursor.clone() })
+    }
+
+    /// After the last batch.
+    pub fn cursor(&self) -> &Cursor {
+        &self.cursor
     }
 
     /// Waits for the next records, and adds what more is there already, until a bound is passed.
@@ -50,8 +73,8 @@ impl Batches {
             }
         }
         let cursor = self.reader.cursor();
-        let from = std::mem::replace(&mut self.next_offset, cursor.next_offset);
-        Ok(Batch { records, from, cursor })
+        let before = std::mem::replace(&mut self.cursor, cursor.clone());
+        Ok(Batch { records, before, cursor })
     }
 
     fn has_room(&self, records: &[Accepted]) -> bool {

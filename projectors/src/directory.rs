@@ -43,8 +43,20 @@ impl Projector for Directory {
     async fn apply(&self, batch: &Batch) -> Result<(), ProjectError> {
         let changes = self.changes(&batch.records).await?;
         let cursor = batch.cursor.clone();
-        self.store.apply(DirectoryBatch { expected_offset: batch.from, cursor, changes }).await?;
+        self.store
+            .apply(DirectoryBatch { expected_offset: batch.before.next_offset, cursor, changes })
+            .await?;
         Ok(())
+    }
+
+    async fn root_of(&self, room: RoomId) -> Result<Option<RoomId>, StoreError> {
+        Ok(self.store.room(room).await?.map(|row| row.root_id))
+    }
+
+    /// A room's changes go in in the order of their seqs, in transactions; who left and came back
+    /// would be out again if the leaving were applied a second time.
+    async fn held(&self, room: RoomId) -> Result<Seq, StoreError> {
+        Ok(self.store.room(room).await?.map_or(0, |row| row.last_seq))
     }
 
     async fn beside(&self) -> Result<Arc<dyn Projector>, StoreError> {

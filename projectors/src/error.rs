@@ -65,15 +65,29 @@ impl Error {
         }
     }
 
+    /// Whether another process has moved the projection's cursor.
+    pub(crate) fn is_cursor_moved(&self) -> bool {
+        matches!(
+            self,
+            Error::Project { source: ProjectError::Store(StoreError::CursorMoved { .. }), .. }
+                | Error::Store(StoreError::CursorMoved { .. })
+        )
+    }
+
     /// The error with all that caused it, on one line.
     pub(crate) fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut source = std::error::Error::source(self);
-        while let Some(error) = source {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            source = error.source();
-        }
-        text
+        chain(self)
     }
+}
+
+/// An error with all that caused it, on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
 }

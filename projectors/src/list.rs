@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use roomlog_eventlog::{EventLog, Head, TopicPartition};
+use roomlog_stores::progress::Projection;
 use serde::Serialize;
 
-use crate::projector::{ALL, projector};
+use crate::projector::projector;
 use crate::{Error, Stores};
 
 /// One projection in one partition.
@@ -31,7 +32,7 @@ pub struct Listing {
 /// Asks stores and log where every projection stands in every partition.
 pub async fn list(log: &Arc<dyn EventLog>, stores: &Stores) -> Result<Vec<Listing>, Error> {
     let mut listings = Vec::new();
-    for projection in ALL {
+    for projection in Projection::ALL {
         let projector = projector(projection, stores);
         for partition in
             log.partitions().all().filter(|partition| projector.topics().contains(&partition.topic))

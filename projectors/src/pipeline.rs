@@ -35,16 +35,7 @@ impl Pipeline {
     }
 
     pub async fn open(&self, cursor: &Cursor) -> Result<Batches, Error> {
-        let mut retry = self.retry();
-        loop {
-            match Batches::open(&self.log, cursor, self.options.bounds()).await {
-                Ok(batches) => {
-                    retry.succeeded();
-                    return Ok(batches);
-                }
-                Err(error) => retry.pause(error.into()).await?,
-            }
-        }
+        self.again(|| async { Ok(Batches::open(&self.log, cursor, self.options.bounds()).await?) }).await
     }
 
     pub async fn next(&self, batches: &mut Batches) -> Result<Batch, Error> {
@@ -61,7 +52,7 @@ impl Pipeline {
     }
 
     /// Stores one batch, exactly once however often that is tried.
-    pub async fn store(&self, batch: &Batch) -> Result<(), Error> {
+    pub async fn apply(&self, batch: &Batch) -> Result<(), Error> {
         // Each ends when the batch is stored.
         let _spans = trace::spans(self.projector.projection(), self.partition, batch);
         let mut retry = self.retry();
@@ -87,25 +78,33 @@ impl Pipeline {
                 retry.succeeded();
                 return Ok(());
             }
-            let (from, next) = (batch.from, batch.cursor.next_offset);
+            let (from, next) = (batch.before.next_offset, batch.cursor.next_offset);
             retry.pause(Error::Project { from, next, source: error }).await?;
         }
     }
 
-    async fn stored_cursor(&self) -> Result<Option<Cursor>, Error> {
+    pub async fn stored_cursor(&self) -> Result<Option<Cursor>, Error> {
+        self.again(|| async { Ok(self.projector.cursor(self.partition).await?) }).await
+    }
+
+    /// The same until it succeeds, or fails in a way that waiting does not mend.
+    pub async fn again<T, F>(&self, attempt: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
         let mut retry = self.retry();
         loop {
-            match self.projector.cursor(self.partition).await {
-                Ok(cursor) => {
+            match attempt().await {
+                Ok(done) => {
                     retry.succeeded();
-                    return Ok(cursor);
+                    return Ok(done);
                 }
-                Err(error) => retry.pause(error.into()).await?,
+                Err(error) => retry.pause(error).await?,
             }
         }
     }
 
-    fn retry(&self) -> Retry<'_> {
+    pub fn retry(&self) -> Retry<'_> {
         let backoff = Backoff::new(self.options.shortest_pause, self.options.longest_pause);
         Retry { pipeline: self, backoff }
     }
@@ -116,7 +115,7 @@ fn is_cursor_moved(error: &ProjectError) -> bool {
 }
 
 /// The attempts at one step.
-struct Retry<'a> {
+pub(crate) struct Retry<'a> {
     pipeline: &'a Pipeline,
     backoff: Backoff,
 }
@@ -127,7 +126,7 @@ impl Retry<'_> {
     }
 
     /// Waits before the next attempt; gives the error back if there shall be none.
-    async fn pause(&mut self, error: Error) -> Result<(), Error> {
+    pub async fn pause(&mut self, error: Error) -> Result<(), Error> {
         let Pipeline { projector, partition, max_failures, stop, status, .. } = self.pipeline;
         let failures = self.backoff.failures();
         if !error.is_transient() || max_failures.is_some_and(|most| failures >= most) {
@@ -151,7 +150,7 @@ impl Retry<'_> {
     }
 
     /// Tells that the waiting is over, if there was any.
-    fn succeeded(&self) {
+    pub fn succeeded(&self) {
         if self.has_failed() {
             let Pipeline { projector, partition, status, .. } = self.pipeline;
             let (projection, failures) = (projector.projection().name(), self.backoff.failures());

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use roomlog_eventlog::{Cursor, Topic, TopicPartition};
+use roomlog_schemas::RoomId;
+use roomlog_schemas::event::Seq;
 use roomlog_stores::progress::Projection;
 use roomlog_stores::{DirectoryStore, RoomStore, Sealer, StoreError};
 
@@ -20,8 +22,6 @@ pub struct Stores {
     pub sealer: Sealer,
 }
 
-pub(crate) const ALL: [Projection; 2] = [Projection::RoomEvents, Projection::Directory];
-
 /// Fills one projection's store.
 #[async_trait]
 pub(crate) trait Projector: Send + Sync + 'static {
@@ -37,6 +37,14 @@ pub(crate) trait Projector: Send + Sync + 'static {
 
     /// Stores what the batch adds, with its cursor: completely, or without effect.
     async fn apply(&self, batch: &Batch) -> Result<(), ProjectError>;
+
+    /// The root of a room, or the highest above it that the projection knows of; `None` if it does not
+    /// hold the room.
+    async fn root_of(&self, room: RoomId) -> Result<Option<RoomId>, StoreError>;
+
+    /// Events of the room up to this seq must not be applied again out of their turn; 0 if that does
+    /// no harm.
+    async fn held(&self, room: RoomId) -> Result<Seq, StoreError>;
 
     /// The same projection on an empty store beside this one's.
     async fn beside(&self) -> Result<Arc<dyn Projector>, StoreError>;

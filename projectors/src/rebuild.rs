@@ -4,16 +4,18 @@ use std::sync::Arc;
 
 use roomlog_eventlog::{EventLog, LogIdentity, TopicPartition, discover_identity};
 use roomlog_stores::progress::Projection;
+use roomlog_stores::quarantine::{Quarantine, Scope};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::pipeline::Pipeline;
 use crate::projector::{Projector, projector};
+use crate::quarantine::Keeper;
 use crate::{Error, Options, Stores};
 
 /// With the longest pause of 5 s about a minute.
-const MAX_FAILURES: u32 = 20;
+pub(crate) const MAX_FAILURES: u32 = 20;
 
 /// How far a rebuild is in one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,20 +36,25 @@ pub struct Rebuilt {
 
 /// Builds the projection beside the old one from offset 0 until it has caught up with the log, and
 /// then swaps it in. Until that moment, and if anything fails or the future is dropped, readers see
-/// the old one. The same log gives the same rows.
+/// the old one. The same log gives the same rows. What the new one cannot use goes to a quarantine of
+/// its own, which replaces the old one's.
 ///
-/// No projector should be at work on this projection meanwhile: one that is finds its cursor moved
-/// after the swap and stops, and one that stored more between the last look at the log and the swap
-/// would have readers see less for a moment.
+/// No projector should be at work on this projection meanwhile: one that is goes on from the cursor
+/// that it finds after the swap, but if it stored more between the last look at the log and the swap,
+/// readers see less for a moment.
 pub async fn rebuild(
     projection: Projection,
     log: &Arc<dyn EventLog>,
     stores: &Stores,
+    quarantine: Option<&Quarantine>,
     options: &Options,
     mut on_progress: impl FnMut(RebuildProgress),
 ) -> Result<Rebuilt, Error> {
     let identity = discover_identity(log).await?.ok_or(Error::NoLog)?;
     let old = projector(projection, stores);
+    if let Some(quarantine) = quarantine {
+        quarantine.store().begin_beside(projection).await?;
+    }
     let new = old.beside().await?;
     let parallel = Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, Into::into)));
     let (sender, mut progress) = mpsc::channel(16);
@@ -65,7 +72,8 @@ pub async fn rebuild(
             stop: CancellationToken::new(),
             status: None,
         };
-        let fill = Fill { pipeline, old: old.clone(), progress: sender.clone() };
+        let fill =
+            Fill { pipeline, quarantine: quarantine.cloned(), old: old.clone(), progress: sender.clone() };
         let parallel = parallel.clone();
         tasks.spawn(async move {
             let _permit = parallel.acquire_owned().await;
@@ -81,13 +89,22 @@ pub async fn rebuild(
             else => break,
         }
     }
+    // Whatever stops this in between: what is read may be either, and lacks no more than is said.
+    if let Some(quarantine) = quarantine {
+        quarantine.store().begin_promote(projection).await?;
+    }
     old.promote().await?;
+    if let Some(quarantine) = quarantine {
+        quarantine.store().finish_promote(projection).await?;
+        quarantine.refresh().await?;
+    }
     Ok(rebuilt)
 }
 
 /// One partition of a rebuild.
 struct Fill {
     pipeline: Pipeline,
+    quarantine: Option<Quarantine>,
     old: Arc<dyn Projector>,
     progress: mpsc::Sender<RebuildProgress>,
 }
@@ -98,6 +115,8 @@ impl Fill {
     async fn run(&self, identity: LogIdentity) -> Result<u64, Error> {
         let mut records = 0;
         let mut cursor = self.pipeline.cursor(identity).await?;
+        let scope = Scope::beside(self.pipeline.projector.projection());
+        let mut keeper = Keeper::load(&self.pipeline, self.quarantine.clone(), scope).await?;
         let mut batches = self.pipeline.open(&cursor).await?;
         loop {
             let log_end = self.goal().await?;
@@ -105,7 +124,7 @@ impl Fill {
             self.report(cursor.next_offset, log_end).await;
             while cursor.next_offset < log_end {
                 let batch = self.pipeline.next(&mut batches).await?;
-                self.pipeline.store(&batch).await?;
+                keeper.store(&self.pipeline, &batch).await?;
                 records += batch.records.len() as u64;
                 cursor = batch.cursor;
                 self.report(cursor.next_offset, log_end).await;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use roomlog_domain::visibility::HistoryRule;
 use roomlog_eventlog::{Accepted, Command, Content, Cursor, Topic, TopicPartition};
+use roomlog_schemas::event::Seq;
 use roomlog_schemas::{Event, MessageSent, RoomId, encode_event};
 use roomlog_stores::progress::Projection;
 use roomlog_stores::rooms::{MembershipChange, RoomBatch, StoredEvent, StoredMessage, VERSION};
@@ -40,7 +41,7 @@ impl Projector for RoomEvents {
         let rows = rows(&batch.records)?;
         self.store
             .apply(RoomBatch {
-                expected_offset: batch.from,
+                expected_offset: batch.before.next_offset,
                 cursor: batch.cursor.clone(),
                 events: rows.events,
                 messages: rows.messages,
@@ -49,6 +50,15 @@ impl Projector for RoomEvents {
             })
             .await?;
         Ok(())
+    }
+
+    async fn root_of(&self, room: RoomId) -> Result<Option<RoomId>, StoreError> {
+        roomlog_stores::quarantine::root_of(&*self.store, room).await
+    }
+
+    /// All may come again: a store without transactions may hold later rows than those that it lacks.
+    async fn held(&self, _room: RoomId) -> Result<Seq, StoreError> {
+        Ok(0)
     }
 
     async fn beside(&self) -> Result<Arc<dyn Projector>, StoreError> {

@@ -1,23 +1,23 @@
 //! The service that keeps the projections up to date.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use roomlog_eventlog::{Accepted, Broadcast, Content, EventLog, LogIdentity};
-use roomlog_schemas::Event;
+use roomlog_eventlog::{Broadcast, EventLog, LogIdentity};
 use roomlog_stores::progress::{Progress, Projection};
-use roomlog_stores::signal::{Joining, publish_joinings};
+use roomlog_stores::quarantine::Quarantine;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
-use crate::batch::{Batches, Bounds};
+use crate::batch::Bounds;
 use crate::identity::wait_for_identity;
-use crate::pipeline::Pipeline;
-use crate::projector::{ALL, projector};
+use crate::projector::projector;
 use crate::status::{Cell, Handle};
-use crate::{Error, Stores, lag};
+use crate::task::Task;
+use crate::{Error, Stores, charge, lag};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
@@ -30,6 +30,11 @@ pub struct Options {
     pub longest_pause: Duration,
     /// How often the log is asked for its end, for the metric of the lag.
     pub lag_interval: Duration,
+    /// How often a process asks the store how far another one has brought a projection.
+    pub standby_interval: Duration,
+    /// How long a retry that was asked for waits for a projector in charge; after that the process
+    /// that asked does it.
+    pub take_up: Duration,
 }
 
 impl Default for Options {
@@ -40,6 +45,8 @@ impl Default for Options {
             shortest_pause: Duration::from_millis(50),
             longest_pause: Duration::from_secs(5),
             lag_interval: Duration::from_secs(10),
+            standby_interval: Duration::from_secs(2),
+            take_up: Duration::from_secs(5),
         }
     }
 }
@@ -55,27 +62,51 @@ impl Options {
 /// * Rows become readable together with the cursor that covers them; after that `Progress` hears of
 ///   it. A batch takes what the log has at that moment and waits for no more.
 /// * While the log or a store is away, the same is tried again, for as long as it takes.
-/// * What waiting does not mend stops that projection in that partition: a record that cannot be
-///   read or used, a damaged store, or another projector that moves the same cursor. The others go
-///   on. (Quarantine of single rooms comes later; until then nothing is skipped.)
+/// * What a projection cannot use goes to [quarantine](Self::with_quarantine) with the rest of its
+///   root room.
+/// * What neither waiting nor that mends stops that projection in that partition: a record that
+///   cannot be read, or a damaged store. The others go on.
+/// * Of several processes at the same work one gets on, by the cursor's compare-and-set; the others
+///   give way, and go on from where it has come when it rests.
 pub struct Projectors {
     options: Options,
     log: Arc<dyn EventLog>,
     stores: Stores,
     progress: Arc<Progress>,
     signals: Option<Arc<dyn Broadcast>>,
+    members: Option<roomlog_members::Handle>,
+    quarantine: Option<Quarantine>,
     handle: Handle,
 }
 
 impl Projectors {
+    /// Everything is worked on here, until they are [`shared`](Self::shared).
     pub fn new(options: Options, log: Arc<dyn EventLog>, stores: Stores, progress: Arc<Progress>) -> Self {
-        let cells = ALL.iter().flat_map(|&projection| {
+        let cells = Projection::ALL.into_iter().flat_map(|projection| {
             let topics = projector(projection, &stores).topics();
             let partitions = log.partitions().all().filter(|partition| topics.contains(&partition.topic));
             partitions.map(move |partition| Arc::new(Cell::new(projection, partition)))
         });
         let handle = Handle::new(cells.collect());
-        Self { options, log, stores, progress, signals: None, handle }
+        Self { options, log, stores, progress, signals: None, members: None, quarantine: None, handle }
+    }
+
+    /// Keeps there what a projection cannot use. Without one it stops that projection in that
+    /// partition.
+    pub fn with_quarantine(mut self, quarantine: Quarantine) -> Self {
+        self.quarantine = Some(quarantine);
+        self
+    }
+
+    /// Shares the work with the other living processes of the role `projectors`: each projection is
+    /// worked on by one of them in each partition, and by another about 3 s after that one was
+    /// killed. The rest stand by.
+    pub fn shared(mut self, members: roomlog_members::Handle) -> Self {
+        for cell in self.handle.cells() {
+            cell.put_in_charge(false);
+        }
+        self.members = Some(members);
+        self
     }
 
     /// Tells the processes with live streams of each joining once it is in the room store.
@@ -95,18 +126,31 @@ impl Projectors {
         let Some(identity) = shutdown.run_until_cancelled(self.identity()).await else { return Ok(()) };
         let identity = identity?;
         let mut tasks = JoinSet::new();
+        let mut watching = JoinSet::new();
         let mut cells = HashMap::new();
         for cell in self.handle.cells() {
             let task = self.task(cell, shutdown.clone());
             let task = tasks.spawn(async move { task.run(identity).await });
             cells.insert(task.id(), cell);
         }
+        if let Some(quarantine) = self.quarantine.clone() {
+            // Ends when the set is dropped.
+            watching.spawn(quarantine.run());
+        }
         let lag = lag::report(&self.log, self.handle.cells(), self.options.lag_interval);
         tokio::select! {
             () = watch(&mut tasks, &cells) => {}
             never = lag => match never {},
+            never = self.share() => match never {},
         }
         self.handle.outcome()
+    }
+
+    async fn share(&self) -> Infallible {
+        match &self.members {
+            Some(members) => charge::watch(members, self.handle.cells()).await,
+            None => std::future::pending().await,
+        }
     }
 
     async fn identity(&self) -> Result<LogIdentity, Error> {
@@ -127,18 +171,14 @@ impl Projectors {
 
     fn task(&self, cell: &Arc<Cell>, stop: CancellationToken) -> Task {
         Task {
-            pipeline: Pipeline {
-                log: self.log.clone(),
-                projector: projector(cell.projection, &self.stores),
-                partition: cell.partition,
-                options: self.options.clone(),
-                max_failures: None,
-                stop,
-                status: Some(cell.clone()),
-            },
+            log: self.log.clone(),
+            projector: projector(cell.projection, &self.stores),
+            options: self.options.clone(),
+            stop,
             cell: cell.clone(),
             progress: self.progress.clone(),
             signals: self.signals.clone().filter(|_| cell.projection == Projection::RoomEvents),
+            quarantine: self.quarantine.clone(),
         }
     }
 }
@@ -155,65 +195,4 @@ async fn watch(tasks: &mut JoinSet<Result<(), Error>>, cells: &HashMap<Id, &Arc<
             cell.stopped(&error);
         }
     }
-}
-
-/// One projection in one partition.
-struct Task {
-    pipeline: Pipeline,
-    cell: Arc<Cell>,
-    progress: Arc<Progress>,
-    signals: Option<Arc<dyn Broadcast>>,
-}
-
-impl Task {
-    /// `Ok` when it was told to stop.
-    async fn run(&self, identity: LogIdentity) -> Result<(), Error> {
-        match self.project(identity).await {
-            Err(error) if self.pipeline.stop.is_cancelled() && error.is_transient() => Ok(()),
-            outcome => outcome,
-        }
-    }
-
-    async fn project(&self, identity: LogIdentity) -> Result<(), Error> {
-        let stop = &self.pipeline.stop;
-        let Some(batches) = stop.run_until_cancelled(self.open(identity)).await else { return Ok(()) };
-        let mut batches = batches?;
-        while let Some(batch) = stop.run_until_cancelled(self.pipeline.next(&mut batches)).await {
-            let batch = batch?;
-            self.pipeline.store(&batch).await?;
-            self.reached(batch.cursor.next_offset);
-            if let Some(signals) = &self.signals {
-                publish_joinings(&**signals, &joinings(&batch.records));
-            }
-            lag::record_delay(self.cell.projection, &batch);
-        }
-        Ok(())
-    }
-
-    async fn open(&self, identity: LogIdentity) -> Result<Batches, Error> {
-        let cursor = self.pipeline.cursor(identity).await?;
-        let batches = self.pipeline.open(&cursor).await?;
-        self.reached(cursor.next_offset);
-        Ok(batches)
-    }
-
-    fn reached(&self, next_offset: u64) {
-        let Cell { projection, partition, .. } = *self.cell;
-        self.progress.report(projection, partition, next_offset);
-        self.cell.reached(next_offset);
-    }
-}
-
-fn joinings(records: &[Accepted]) -> Vec<Joining> {
-    let mut joinings = Vec::new();
-    for record in records {
-        let Content::Command(command) = &record.content else { continue };
-        for event in &command.events {
-            if let Event::MemberJoined(e) = event {
-                let (account_id, room_id, seq) = (e.account_id, e.room_id, e.seq);
-                joinings.push(Joining { account_id, room_id, seq, offset: record.offset });
-            }
-        }
-    }
-    joinings
 }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use roomlog_eventlog::TopicPartition;
 use roomlog_stores::progress::Projection;
+use tokio::sync::watch;
 
 use crate::Error;
 
@@ -13,6 +14,8 @@ pub enum State {
     /// Not yet reading.
     Starting,
     Running,
+    /// Another process works on it; `next_offset` is what the store said some time ago.
+    StandingBy,
     /// The log or a store is away; the same is tried again until it is back.
     Retrying {
         error: String,
@@ -54,7 +57,8 @@ impl Handle {
         statuses
     }
 
-    /// Whether every projection has begun to read and none has stopped. While a store or the log is
+    /// Whether every projection has begun to read, or is left to another process, and none has
+    /// stopped. While a store or the log is
     /// away after that, this stays true: reads go on.
     pub fn is_ready(&self) -> bool {
         self.cells.iter().all(|cell| {
@@ -89,6 +93,7 @@ pub(crate) struct Cell {
     pub projection: Projection,
     pub partition: TopicPartition,
     inner: Mutex<Inner>,
+    in_charge: watch::Sender<bool>,
 }
 
 struct Inner {
@@ -100,7 +105,26 @@ struct Inner {
 impl Cell {
     pub fn new(projection: Projection, partition: TopicPartition) -> Self {
         let inner = Inner { next_offset: 0, state: State::Starting, has_started: false };
-        Self { projection, partition, inner: Mutex::new(inner) }
+        Self { projection, partition, inner: Mutex::new(inner), in_charge: watch::Sender::new(true) }
+    }
+
+    /// Whether this process works on it.
+    pub fn in_charge(&self) -> watch::Receiver<bool> {
+        self.in_charge.subscribe()
+    }
+
+    pub fn put_in_charge(&self, in_charge: bool) {
+        let changed = self.in_charge.send_if_modified(|was| std::mem::replace(was, in_charge) != in_charge);
+        if changed {
+            let (projection, partition) = (self.projection.name(), self.partition);
+            tracing::info!(projection, %partition, in_charge, "a projection moves between processes");
+        }
+    }
+
+    /// Returns when another process shall work on it.
+    pub async fn relieved(&self) {
+        // Only fails when the cell is gone, which is borrowed here.
+        let _ = self.in_charge().wait_for(|in_charge| !in_charge).await;
     }
 
     pub fn status(&self) -> PartitionStatus {
@@ -118,6 +142,16 @@ impl Cell {
         *self.lock() = Inner { next_offset, state: State::Running, has_started: true };
         self.gauge("roomlog_projection_position").set(next_offset as f64);
         self.gauge("roomlog_projection_stopped").set(0.0);
+        self.gauge("roomlog_projection_in_charge").set(1.0);
+    }
+
+    /// Another process works on it, and has come this far if that is known.
+    pub fn standing_by(&self, next_offset: Option<u64>) {
+        let mut inner = self.lock();
+        let next_offset = next_offset.unwrap_or(inner.next_offset);
+        *inner = Inner { next_offset, state: State::StandingBy, has_started: true };
+        drop(inner);
+        self.gauge("roomlog_projection_in_charge").set(0.0);
     }
 
     pub fn retrying(&self, error: &Error) {

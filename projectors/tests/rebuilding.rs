@@ -23,7 +23,7 @@ async fn rows_after_a_rebuild_equal_those_before() {
         project(&log, &stores).await;
         let before = dump(&world, &stores).await;
         for projection in BOTH {
-            rebuild(projection, &log, &stores, &Options::default(), |_| {}).await.unwrap();
+            rebuild(projection, &log, &stores, None, &Options::default(), |_| {}).await.unwrap();
             assert_eq!(dump(&world, &stores).await, before, "seed {seed}, {}", projection.name());
         }
         // And the rebuilt ones go on from there.
@@ -42,7 +42,7 @@ async fn a_rebuild_tells_how_far_it_is() {
     let world = random_world(20, 100, &stores).await;
     let log = world.log.log();
     let mut seen = HashMap::new();
-    let rebuilt = rebuild(Projection::Directory, &log, &stores, &Options::default(), |step| {
+    let rebuilt = rebuild(Projection::Directory, &log, &stores, None, &Options::default(), |step| {
         let last = seen.insert(step.partition, step.next_offset).unwrap_or(0);
         assert!(last <= step.next_offset && step.next_offset <= step.log_end);
     })
@@ -68,11 +68,11 @@ async fn a_rebuild_that_fails_leaves_the_old_rows() {
     let rooms = Arc::new(FaultyRooms::new(stores.rooms.clone(), [Fault::Refused, Fault::Damaged]));
     let faulty = Stores { rooms, ..stores.clone() };
     let options = Options { batch_records: 1, ..Options::default() };
-    let error = rebuild(Projection::RoomEvents, &log, &faulty, &options, |_| {}).await.unwrap_err();
+    let error = rebuild(Projection::RoomEvents, &log, &faulty, None, &options, |_| {}).await.unwrap_err();
     assert!(matches!(error, Error::Project { .. }), "{error}");
     assert_eq!(dump(&world, &stores).await, before);
 
-    rebuild(Projection::RoomEvents, &log, &stores, &Options::default(), |_| {}).await.unwrap();
+    rebuild(Projection::RoomEvents, &log, &stores, None, &Options::default(), |_| {}).await.unwrap();
     assert_eq!(dump(&world, &stores).await, before, "what the failed one left does no harm");
 }
 
@@ -81,6 +81,6 @@ async fn there_is_nothing_to_rebuild_from_an_empty_log() {
     let folder = tempfile::tempdir().unwrap();
     let stores = sqlite_stores(folder.path()).await;
     let log = TestLog::unclaimed(PARTITIONS).log();
-    let outcome = rebuild(Projection::Directory, &log, &stores, &Options::default(), |_| {}).await;
+    let outcome = rebuild(Projection::Directory, &log, &stores, None, &Options::default(), |_| {}).await;
     assert!(matches!(outcome, Err(Error::NoLog)));
 }

@@ -5,6 +5,9 @@
 //! for lists of rooms and members, `room_events` for messages and events. A room that the caller is
 //! no member of answers like one that doesn't exist.
 //!
+//! Given guarded stores (see [`roomlog_stores::quarantine`]), a query about a room in quarantine answers
+//! 503 `quarantined`; the list of the caller's rooms marks it.
+//!
 //! Errors: a handler returns [`Problem`].
 
 mod access;

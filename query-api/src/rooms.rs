@@ -41,6 +41,9 @@ pub struct RoomView {
     #[schema(value_type = u64)]
     last_seq: Seq,
     member_count: u64,
+    /// The room is as it was some time ago, in this list only: its root is in quarantine. Other
+    /// queries about it answer 503 `quarantined`.
+    quarantined: bool,
 }
 
 impl From<RoomRow> for RoomView {
@@ -57,6 +60,7 @@ impl From<RoomRow> for RoomView {
             created_at: timestamp(row.created_at_ms),
             last_seq: row.last_seq,
             member_count: row.member_count,
+            quarantined: false,
         }
     }
 }
@@ -67,6 +71,9 @@ pub struct RoomPage {
     items: Vec<RoomView>,
     /// Give it as `cursor` for the next page; null on the last one.
     next_cursor: Option<String>,
+    /// Some root rooms are in quarantine, whoever their members are: the caller may have joined or
+    /// left one of them without this list showing it.
+    incomplete: bool,
 }
 
 /// The caller's rooms
@@ -90,7 +97,13 @@ pub(crate) async fn list_rooms(
     positions.directory(&api.progress, &*api.directory).await?;
     let rows = api.directory.rooms_of(caller.account_id, after, limit + 1).await?;
     let (rows, next_cursor) = cut(rows, limit, |row| row.room_id.0);
-    Ok(Json(RoomPage { items: rows.into_iter().map(RoomView::from).collect(), next_cursor }))
+    let view = |row: RoomRow| {
+        let quarantined = api.directory.is_quarantined(row.root_id);
+        RoomView { quarantined, ..row.into() }
+    };
+    let items = rows.into_iter().map(view).collect();
+    // After the read: what goes to quarantine does so before its rows are left out.
+    Ok(Json(RoomPage { items, next_cursor, incomplete: api.directory.is_incomplete() }))
 }
 
 /// A room

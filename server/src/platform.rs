@@ -9,10 +9,13 @@ use roomlog_eventlog::sqlite::SqliteLog;
 use roomlog_eventlog::{Broadcast, EventLog, LogIdentity, ensure_identity};
 use roomlog_schemas::IdKey;
 use roomlog_stores::cql::CqlRoomStore;
-use roomlog_stores::postgres::{PostgresDirectoryStore, PostgresSecretsStore};
+use roomlog_stores::postgres::{PostgresDirectoryStore, PostgresQuarantineStore, PostgresSecretsStore};
 use roomlog_stores::progress::Progress;
-use roomlog_stores::sqlite::{SqliteDirectoryStore, SqliteRoomStore, SqliteSecretsStore};
-use roomlog_stores::{DirectoryStore, MasterKey, RoomStore, Sealer, SecretsStore};
+use roomlog_stores::quarantine::Quarantine;
+use roomlog_stores::sqlite::{
+    SqliteDirectoryStore, SqliteQuarantineStore, SqliteRoomStore, SqliteSecretsStore,
+};
+use roomlog_stores::{DirectoryStore, MasterKey, QuarantineStore, RoomStore, Sealer, SecretsStore};
 use roomlog_web::Auth;
 use roomlog_web::token::Tokens;
 use uuid::Uuid;
@@ -32,6 +35,7 @@ pub struct Platform {
     pub rooms: Arc<dyn RoomStore>,
     pub directory: Arc<dyn DirectoryStore>,
     pub secrets: Arc<dyn SecretsStore>,
+    pub quarantine: Quarantine,
     pub sealer: Sealer,
     pub progress: Arc<Progress>,
     pub id_key: IdKey,
@@ -72,27 +76,29 @@ impl Platform {
                 Arc::new(SqliteRoomStore::open(&projections).await?)
             }
         };
-        let (directory, secrets): (Arc<dyn DirectoryStore>, Arc<dyn SecretsStore>) =
-            match config.stores.postgres()? {
-                Some((directory, secrets)) => {
-                    places.push(("directory", format!("{directory:?}")));
-                    places.push(("passwords and keys", format!("{secrets:?} (back it up)")));
-                    (
-                        Arc::new(PostgresDirectoryStore::open(&directory).await?),
-                        Arc::new(PostgresSecretsStore::open(&secrets).await?),
-                    )
-                }
-                None => {
-                    std::fs::create_dir_all(&projections)?;
-                    places.push(("directory", sqlite_place));
-                    let secrets = data.join("secrets.db");
-                    places.push(("passwords and keys", format!("{} (back it up)", secrets.display())));
-                    (
-                        Arc::new(SqliteDirectoryStore::open(&projections).await?),
-                        Arc::new(SqliteSecretsStore::open(data).await?),
-                    )
-                }
-            };
+        type Sql = (Arc<dyn DirectoryStore>, Arc<dyn SecretsStore>, Arc<dyn QuarantineStore>);
+        let (directory, secrets, quarantine): Sql = match config.stores.postgres()? {
+            Some((directory, secrets)) => {
+                places.push(("directory", format!("{directory:?}")));
+                places.push(("passwords and keys", format!("{secrets:?} (back it up)")));
+                (
+                    Arc::new(PostgresDirectoryStore::open(&directory).await?),
+                    Arc::new(PostgresSecretsStore::open(&secrets).await?),
+                    Arc::new(PostgresQuarantineStore::open(&directory).await?),
+                )
+            }
+            None => {
+                std::fs::create_dir_all(&projections)?;
+                places.push(("directory", sqlite_place));
+                let secrets = data.join("secrets.db");
+                places.push(("passwords and keys", format!("{} (back it up)", secrets.display())));
+                (
+                    Arc::new(SqliteDirectoryStore::open(&projections).await?),
+                    Arc::new(SqliteSecretsStore::open(data).await?),
+                    Arc::new(SqliteQuarantineStore::open(&projections).await?),
+                )
+            }
+        };
         let master = MasterKey::load_or_create(&config.master_key_file())?;
         let sealer = Sealer::new(secrets.clone(), master, config.key_cache_mb * 1024 * 1024);
         let id_key = IdKey::new(sealer.platform_key("id").await?);
@@ -107,6 +113,7 @@ impl Platform {
             rooms,
             directory,
             secrets,
+            quarantine: Quarantine::open(quarantine).await?,
             sealer,
             progress: Arc::new(Progress::default()),
             id_key,

@@ -103,7 +103,19 @@ pub trait DirectoryStore: Send + Sync + 'static {
 
     async fn room(&self, room: RoomId) -> Result<Option<RoomRow>, StoreError>;
 
-    /// Rooms that the account is a member of, by id, after `after`.
+    /// Whether some rooms or accounts are in quarantine, see [`crate::quarantine`]: then lists may
+    /// lack rows, or hold old ones. Only a guarded directory knows.
+    fn is_incomplete(&self) -> bool {
+        false
+    }
+
+    /// Whether the rows of this root room and all below it may be old.
+    fn is_quarantined(&self, _root: RoomId) -> bool {
+        false
+    }
+
+    /// Rooms that the account is a member of, by id, after `after`. Rooms in quarantine are among
+    /// them, see [`is_quarantined`](Self::is_quarantined).
     async fn rooms_of(
         &self,
         account: AccountId,

@@ -17,7 +17,17 @@ pub enum StoreError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// Somebody else moved the projection's cursor: this projector is not alone and must stop.
+    /// The store cannot hold these rows, whoever tries and however often.
+    #[error("the {store} store refuses the rows")]
+    RowsRefused {
+        store: &'static str,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// What the store holds about this root room or account is not all there is.
+    #[error("{subject} is in quarantine in {projection}")]
+    Quarantined { projection: &'static str, subject: uuid::Uuid },
+    /// Somebody else moved the projection's cursor: another projector works on the same.
     #[error("the cursor of {projection} in {partition} is at {found}, not at {expected}")]
     CursorMoved { projection: &'static str, partition: String, expected: u64, found: u64 },
     /// What is stored cannot be understood, or its tables are not those of this build; trying again does

@@ -2,6 +2,7 @@
 //!
 //! * [`RoomStore`]: history, for resume and pages (projection `room_events`).
 //! * [`DirectoryStore`]: rooms, memberships and accounts, for lists (projection `directory`).
+//! * [`QuarantineStore`]: records that a projection could not use, until they are retried.
 //! * [`SecretsStore`]: what must never be in the log: password hashes, keys, refresh tokens.
 //!
 //! [`sqlite`] has all of them for one process; [`postgres`] has the directory and the secrets for many.
@@ -14,6 +15,7 @@ pub mod directory;
 pub mod error;
 pub mod postgres;
 pub mod progress;
+pub mod quarantine;
 pub mod rooms;
 pub mod sealing;
 pub mod secrets;
@@ -25,6 +27,7 @@ pub mod conformance;
 
 pub use directory::DirectoryStore;
 pub use error::StoreError;
+pub use quarantine::QuarantineStore;
 pub use rooms::RoomStore;
 pub use sealing::{MasterKey, SealError, Sealer};
 pub use secrets::SecretsStore;

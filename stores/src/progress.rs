@@ -21,6 +21,12 @@ pub enum Projection {
 }
 
 impl Projection {
+    pub const ALL: [Projection; 2] = [Projection::RoomEvents, Projection::Directory];
+
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|projection| projection.name() == name)
+    }
+
     pub const fn name(self) -> &'static str {
         match self {
             Projection::RoomEvents => crate::rooms::PROJECTION,

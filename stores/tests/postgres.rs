@@ -17,13 +17,15 @@ use roomlog_stores::directory::{DirectoryBatch, DirectoryChange, RoomRow};
 use roomlog_stores::postgres::{PostgresConfig, PostgresDirectoryStore, PostgresSecretsStore};
 use roomlog_stores::secrets::{KeyOwner, Reservation, Reserved, Rotation, Session};
 use roomlog_stores::{
-    DirectoryStore, SecretsStore, StoreError, directory_store_conformance, secrets_store_conformance,
+    DirectoryStore, SecretsStore, StoreError, directory_store_conformance, quarantine_store_conformance,
+    secrets_store_conformance,
 };
 use sqlx::{AssertSqlSafe, Row};
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 directory_store_conformance!(directory, Postgres::new());
+quarantine_store_conformance!(quarantine, Postgres::new());
 secrets_store_conformance!(secrets, Postgres::new());
 
 const P0: TopicPartition = TopicPartition::rooms(0);

@@ -123,8 +123,17 @@ impl IntoResponse for Problem {
     }
 }
 
+/// Seconds. A quarantine ends when a person has seen to it, not by itself.
+const QUARANTINE_RETRY: u32 = 60;
+
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
+        if let StoreError::Quarantined { projection, .. } = &error {
+            let title = "What this request reads is in quarantine until an operator has it retried.";
+            return Problem::unavailable("quarantined", title)
+                .detail(format!("The projection {projection} lacks some of it."))
+                .retry_after(QUARANTINE_RETRY);
+        }
         tracing::error!(error = &error as &dyn std::error::Error, "a store failed a request");
         Problem::unavailable("store_unavailable", "A store that this request needs is not available now.")
     }

@@ -8,8 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use roomlog_eventlog::{Broadcast, EventLog};
+use roomlog_members::{Heartbeat, Members, ProcessId, Role};
 use roomlog_stores::progress::Progress;
-use roomlog_stores::sqlite::{SqliteDirectoryStore, SqliteRoomStore, SqliteSecretsStore};
+use roomlog_stores::quarantine::Quarantine;
+use roomlog_stores::sqlite::{
+    SqliteDirectoryStore, SqliteQuarantineStore, SqliteRoomStore, SqliteSecretsStore,
+};
 use roomlog_stores::{MasterKey, Sealer};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -46,7 +50,7 @@ pub struct Running {
 
 /// Starts projectors that lose no time on pauses.
 pub fn start(log: Arc<dyn EventLog>, stores: Stores) -> Running {
-    start_with(without_pauses(), log, stores)
+    start_with(impatient(), log, stores)
 }
 
 pub fn start_with(options: Options, log: Arc<dyn EventLog>, stores: Stores) -> Running {
@@ -57,14 +61,72 @@ pub fn start_with(options: Options, log: Arc<dyn EventLog>, stores: Stores) -> R
 /// The same, telling others of joinings.
 pub fn start_signalling(log: Arc<dyn EventLog>, stores: Stores, signals: Arc<dyn Broadcast>) -> Running {
     let progress = Arc::new(Progress::default());
-    let projectors = Projectors::new(without_pauses(), log, stores, progress.clone());
+    let projectors = Projectors::new(impatient(), log, stores, progress.clone());
     run(projectors.with_signals(signals), progress)
 }
 
-fn without_pauses() -> Options {
+/// The same with a quarantine.
+pub fn start_keeping(log: Arc<dyn EventLog>, stores: Stores, quarantine: Quarantine) -> Running {
+    keep_with(impatient(), log, stores, quarantine)
+}
+
+pub fn keep_with(
+    options: Options,
+    log: Arc<dyn EventLog>,
+    stores: Stores,
+    quarantine: Quarantine,
+) -> Running {
+    let progress = Arc::new(Progress::default());
+    run(Projectors::new(options, log, stores, progress.clone()).with_quarantine(quarantine), progress)
+}
+
+/// A quarantine on SQLite in a folder.
+pub async fn sqlite_quarantine(folder: &Path) -> Quarantine {
+    let store = SqliteQuarantineStore::open(folder).await.expect("the quarantine opens");
+    Quarantine::open(Arc::new(store)).await.expect("the quarantine can be read")
+}
+
+/// One of several processes: shares the work with whoever speaks on the broadcast. The other pauses
+/// are those of [`start`].
+pub fn start_shared(log: Arc<dyn EventLog>, stores: Stores, broadcast: Arc<dyn Broadcast>) -> Process {
+    let own = Heartbeat::new(ProcessId::fresh(), vec![Role::Projectors], String::new());
+    let members = Members::new(broadcast, own);
+    let handle = members.handle();
+    let progress = Arc::new(Progress::default());
+    let projectors = Projectors::new(impatient(), log, stores, progress.clone()).shared(handle.clone());
+    let stop = CancellationToken::new();
+    let heartbeats = tokio::spawn(members.run(stop.clone()));
+    Process { running: run(projectors, progress), members: handle, stop, heartbeats }
+}
+
+/// A process of the role `projectors`, as far as others can tell.
+pub struct Process {
+    pub running: Running,
+    pub members: roomlog_members::Handle,
+    stop: CancellationToken,
+    heartbeats: JoinHandle<()>,
+}
+
+impl Process {
+    /// Ends it as a kill does: nothing is finished, nothing said.
+    pub fn kill(self) {
+        self.heartbeats.abort();
+        self.running.task.abort();
+    }
+
+    pub async fn stop(self) -> Result<(), Error> {
+        let outcome = self.running.stop().await;
+        self.stop.cancel();
+        self.heartbeats.await.expect("heartbeats do not panic");
+        outcome
+    }
+}
+
+fn impatient() -> Options {
     Options {
         shortest_pause: Duration::from_millis(1),
         longest_pause: Duration::from_millis(10),
+        standby_interval: Duration::from_millis(10),
         ..Options::default()
     }
 }
@@ -102,6 +164,11 @@ impl Running {
     pub async fn stop(self) -> Result<(), Error> {
         self.shutdown.cancel();
         self.task.await.expect("the service does not panic")
+    }
+
+    /// Ends them as a kill does.
+    pub fn kill(self) {
+        self.task.abort();
     }
 }
 

@@ -1,8 +1,9 @@
 //! Stores and logs that fail on demand.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
@@ -12,8 +13,9 @@ use roomlog_eventlog::{
 };
 use roomlog_schemas::event::Seq;
 use roomlog_schemas::{AccountId, MessageId, RoomId};
+use roomlog_stores::directory::{AccountRow, DirectoryBatch, DirectoryChange, MemberRow, RoomRow};
 use roomlog_stores::rooms::{Page, RoomBatch, StoredEvent, StoredMessage};
-use roomlog_stores::{RoomStore, StoreError};
+use roomlog_stores::{DirectoryStore, RoomStore, StoreError};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -28,22 +30,42 @@ pub fn unavailable() -> StoreError {
     StoreError::Unavailable { store: "rooms", source: "a test says so".into() }
 }
 
+pub fn refused(store: &'static str) -> StoreError {
+    StoreError::RowsRefused { store, source: "a test says so".into() }
+}
+
 /// A room store whose next applies fail as told, also those of the store beside it.
 #[derive(Clone)]
 pub struct FaultyRooms {
     pub inner: Arc<dyn RoomStore>,
     pub faults: Arc<Mutex<VecDeque<Fault>>>,
+    /// Before each apply.
+    pub delay: Duration,
+    /// Events that it cannot hold.
+    pub refused: Arc<Mutex<HashSet<(RoomId, Seq)>>>,
 }
 
 impl FaultyRooms {
     pub fn new(inner: Arc<dyn RoomStore>, faults: impl IntoIterator<Item = Fault>) -> Self {
-        Self { inner, faults: Arc::new(Mutex::new(faults.into_iter().collect())) }
+        Self {
+            inner,
+            faults: Arc::new(Mutex::new(faults.into_iter().collect())),
+            delay: Duration::ZERO,
+            refused: Arc::default(),
+        }
     }
 }
 
 #[async_trait]
 impl RoomStore for FaultyRooms {
     async fn apply(&self, batch: RoomBatch) -> Result<(), StoreError> {
+        if !self.delay.is_zero() {
+            tokio::time::sleep(self.delay).await;
+        }
+        if batch.events.iter().any(|event| self.refused.lock().unwrap().contains(&(event.room_id, event.seq)))
+        {
+            return Err(refused("rooms"));
+        }
         let fault = self.faults.lock().unwrap().pop_front();
         match fault {
             None => self.inner.apply(batch).await,
@@ -59,7 +81,7 @@ impl RoomStore for FaultyRooms {
     }
 
     async fn beside(&self) -> Result<Arc<dyn RoomStore>, StoreError> {
-        Ok(Arc::new(Self { inner: self.inner.beside().await?, faults: self.faults.clone() }))
+        Ok(Arc::new(Self { inner: self.inner.beside().await?, ..self.clone() }))
     }
 
     async fn promote(&self) -> Result<(), StoreError> {
@@ -109,6 +131,74 @@ impl RoomStore for FaultyRooms {
 
     async fn member_ids(&self, room: RoomId) -> Result<Vec<AccountId>, StoreError> {
         self.inner.member_ids(room).await
+    }
+}
+
+/// A directory that cannot hold some changes.
+pub struct FaultyDirectory {
+    pub inner: Arc<dyn DirectoryStore>,
+    pub refused: Arc<Mutex<HashSet<(RoomId, Seq)>>>,
+    pub refused_accounts: Arc<Mutex<HashSet<AccountId>>>,
+}
+
+#[async_trait]
+impl DirectoryStore for FaultyDirectory {
+    async fn apply(&self, batch: DirectoryBatch) -> Result<(), StoreError> {
+        let is_refused = |change: &DirectoryChange| match change {
+            DirectoryChange::Joined { room_id, seq, .. } => {
+                self.refused.lock().unwrap().contains(&(*room_id, *seq))
+            }
+            DirectoryChange::Room(row) => self.refused.lock().unwrap().contains(&(row.room_id, row.last_seq)),
+            DirectoryChange::Account(row) => self.refused_accounts.lock().unwrap().contains(&row.account_id),
+            _ => false,
+        };
+        match batch.changes.iter().any(is_refused) {
+            true => Err(refused("directory")),
+            false => self.inner.apply(batch).await,
+        }
+    }
+
+    async fn beside(&self) -> Result<Arc<dyn DirectoryStore>, StoreError> {
+        let (refused, refused_accounts) = (self.refused.clone(), self.refused_accounts.clone());
+        Ok(Arc::new(Self { inner: self.inner.beside().await?, refused, refused_accounts }))
+    }
+
+    async fn promote(&self) -> Result<(), StoreError> {
+        self.inner.promote().await
+    }
+
+    async fn cursor(&self, partition: TopicPartition) -> Result<Option<Cursor>, StoreError> {
+        self.inner.cursor(partition).await
+    }
+
+    async fn account(&self, account: AccountId) -> Result<Option<AccountRow>, StoreError> {
+        self.inner.account(account).await
+    }
+
+    async fn room(&self, room: RoomId) -> Result<Option<RoomRow>, StoreError> {
+        self.inner.room(room).await
+    }
+
+    async fn rooms_of(
+        &self,
+        account: AccountId,
+        after: Option<RoomId>,
+        limit: usize,
+    ) -> Result<Vec<RoomRow>, StoreError> {
+        self.inner.rooms_of(account, after, limit).await
+    }
+
+    async fn members(
+        &self,
+        room: RoomId,
+        after: Option<AccountId>,
+        limit: usize,
+    ) -> Result<Vec<MemberRow>, StoreError> {
+        self.inner.members(room, after, limit).await
+    }
+
+    async fn is_member(&self, room: RoomId, account: AccountId) -> Result<bool, StoreError> {
+        self.inner.is_member(room, account).await
     }
 }
 

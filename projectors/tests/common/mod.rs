@@ -72,7 +72,7 @@ pub async fn assert_stores_hold(world: &World, stores: &Stores) {
     }
 }
 
-async fn assert_timeline(id: RoomId, room: &TestRoom, stores: &Stores) {
+pub async fn assert_timeline(id: RoomId, room: &TestRoom, stores: &Stores) {
     let stored = stores.rooms.events(id, 1, ALL).await.unwrap();
     let events: Vec<Event> =
         stored.iter().map(|row| decode_event(&row.event, &Announced::default()).unwrap()).collect();
@@ -87,7 +87,7 @@ async fn assert_timeline(id: RoomId, room: &TestRoom, stores: &Stores) {
     assert_eq!(stores.rooms.member_ids(id).await.unwrap(), Vec::from_iter(room.members.iter().copied()));
 }
 
-async fn assert_directory(world: &World, id: RoomId, room: &TestRoom, stores: &Stores) {
+pub async fn assert_directory(world: &World, id: RoomId, room: &TestRoom, stores: &Stores) {
     let row = stores.directory.room(id).await.unwrap().expect("a row of each room");
     let mut root_id = id;
     while let Some(parent) = world.rooms[&root_id].parent {
@@ -125,4 +125,11 @@ fn visibility(room: &TestRoom, account: AccountId) -> Option<Visibility> {
 
 pub fn room_partitions() -> impl Iterator<Item = TopicPartition> {
     PARTITIONS.all().filter(|partition| partition.topic == roomlog_eventlog::Topic::Rooms)
+}
+
+pub fn root_of(world: &World, mut room: RoomId) -> RoomId {
+    while let Some(parent) = world.rooms[&room].parent {
+        room = parent;
+    }
+    room
 }

@@ -15,8 +15,9 @@ use roomlog_projectors::Stores;
 use roomlog_projectors::testing::{World, project, sqlite_stores};
 use roomlog_query_api::{Limits, QueryApi, router};
 use roomlog_schemas::{AccountId, SessionId};
-use roomlog_stores::RoomStore;
 use roomlog_stores::progress::Progress;
+use roomlog_stores::quarantine::Quarantine;
+use roomlog_stores::{DirectoryStore, RoomStore};
 use roomlog_web::token::Tokens;
 use roomlog_web::{Auth, Position};
 use serde_json::Value;
@@ -52,15 +53,32 @@ impl Fixture {
 
     /// With another room store before the real one, for the queries only.
     pub async fn with_rooms(limits: Limits, rooms: impl FnOnce(&Stores) -> Arc<dyn RoomStore>) -> Self {
+        Self::with_stores(limits, |stores| (rooms(stores), stores.directory.clone())).await
+    }
+
+    /// With stores that know of a quarantine.
+    pub async fn guarded(limits: Limits, quarantine: &Quarantine) -> Self {
+        Self::with_stores(limits, |stores| {
+            let rooms = quarantine.guard_rooms(stores.rooms.clone());
+            (rooms, quarantine.guard_directory(stores.directory.clone()))
+        })
+        .await
+    }
+
+    async fn with_stores(
+        limits: Limits,
+        before: impl FnOnce(&Stores) -> (Arc<dyn RoomStore>, Arc<dyn DirectoryStore>),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let stores = sqlite_stores(folder.path()).await;
         let world = World::new(1, PartitionCounts { accounts: 1, rooms: 2 }, stores.sealer.clone()).await;
         let tokens = Tokens::new(&[3; 32]);
         let progress = Arc::new(Progress::default());
+        let (rooms, directory) = before(&stores);
         let api = QueryApi {
             auth: Auth::new(tokens.clone(), "administrator"),
-            rooms: rooms(&stores),
-            directory: stores.directory.clone(),
+            rooms,
+            directory,
             sealer: stores.sealer.clone(),
             progress: progress.clone(),
             limits,

@@ -1,10 +1,16 @@
-//! `roomlog projections list|rebuild`: on the stores themselves, while no server runs on them.
+//! `roomlog projections list|rebuild|retry`: on the stores themselves. Where they are SQLite, while no
+//! server runs on them.
+
+use std::collections::BTreeMap;
 
 use anyhow::bail;
 use clap::{Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
+use roomlog_projectors::Retried;
 use roomlog_stores::progress::Projection;
-use std::collections::BTreeMap;
+use roomlog_stores::quarantine::{Quarantine, Quarantined, Subject};
+use roomlog_web::view::timestamp;
+use uuid::Uuid;
 
 use crate::config::Config;
 use crate::platform::Platform;
@@ -19,6 +25,13 @@ pub enum Command {
     },
     /// Build a projection anew from the log, beside the old one, and replace it. Stop the server first.
     Rebuild { projection: Name },
+    /// Apply what is in quarantine after all, in order, once its cause is gone.
+    Retry {
+        projection: Name,
+        /// One root room, or account, instead of all.
+        #[arg(long, value_name = "ID")]
+        room: Option<Uuid>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -43,16 +56,23 @@ pub async fn run(command: Command, config: &Config) -> anyhow::Result<()> {
     }
     let platform = Platform::open(config).await?;
     match command {
-        Command::List { json } => list(&platform, json).await,
-        Command::Rebuild { projection } => rebuild(&platform, projection.into()).await,
+        Command::List { json } => list(&platform, &platform.quarantine, json).await,
+        Command::Rebuild { projection } => rebuild(&platform, &platform.quarantine, projection.into()).await,
+        Command::Retry { projection, room } => {
+            retry(&platform, &platform.quarantine, projection.into(), room.map(Subject)).await
+        }
     }
 }
 
-async fn list(platform: &Platform, json: bool) -> anyhow::Result<()> {
+async fn list(platform: &Platform, quarantine: &Quarantine, json: bool) -> anyhow::Result<()> {
     let listings = roomlog_projectors::list(&platform.log, &platform.projection_stores()).await?;
+    let quarantined = quarantine.store().list().await?;
     if json {
         for listing in listings {
             println!("{}", serde_json::to_string(&listing)?);
+        }
+        for row in quarantined {
+            println!("{}", serde_json::to_string(&row)?);
         }
         return Ok(());
     }
@@ -73,10 +93,67 @@ async fn list(platform: &Platform, json: bool) -> anyhow::Result<()> {
             listing.epoch,
         );
     }
+    for row in &quarantined {
+        print_quarantined(row);
+    }
     Ok(())
 }
 
-async fn rebuild(platform: &Platform, projection: Projection) -> anyhow::Result<()> {
+fn print_quarantined(row: &Quarantined) {
+    println!(
+        "\nin quarantine: {} {} {} in {}, {} record{} from offset {} on, since {}{}\n  {}",
+        row.projection,
+        if row.is_root_room() { "root room" } else { "account" },
+        row.subject,
+        row.partition,
+        row.records,
+        if row.records == 1 { "" } else { "s" },
+        row.first_offset,
+        timestamp(row.since_ms),
+        match row.failed_retries {
+            0 => String::new(),
+            n => format!(", retried {n} times in vain"),
+        },
+        row.error,
+    );
+}
+
+async fn retry(
+    platform: &Platform,
+    quarantine: &Quarantine,
+    projection: Projection,
+    subject: Option<Subject>,
+) -> anyhow::Result<()> {
+    let stores = platform.projection_stores();
+    let options = Default::default();
+    let outcomes =
+        roomlog_projectors::retry(projection, subject, &platform.log, &stores, quarantine, &options).await?;
+    if outcomes.is_empty() {
+        println!("Nothing of {} is in quarantine there.", projection.name());
+    }
+    let mut left = 0;
+    for (subject, outcome) in outcomes {
+        match outcome {
+            Retried::Over { records } => {
+                println!("{subject} is complete again: {records} records were applied.")
+            }
+            Retried::Failed { left: row } => {
+                left += 1;
+                print_quarantined(&row);
+            }
+            Retried::Unanswered => {
+                left += 1;
+                println!("{subject}: nobody finished it; ask again.");
+            }
+        }
+    }
+    if left > 0 {
+        bail!("{left} stay in quarantine");
+    }
+    Ok(())
+}
+
+async fn rebuild(platform: &Platform, quarantine: &Quarantine, projection: Projection) -> anyhow::Result<()> {
     let style = ProgressStyle::with_template("{msg} [{bar:40}] {pos}/{len} records {elapsed}")?;
     let bar = ProgressBar::new(0).with_style(style.progress_chars("=> ")).with_message(projection.name());
     let mut partitions = BTreeMap::new();
@@ -84,6 +161,7 @@ async fn rebuild(platform: &Platform, projection: Projection) -> anyhow::Result<
         projection,
         &platform.log,
         &platform.projection_stores(),
+        Some(quarantine),
         &Default::default(),
         |step| {
             partitions.insert(step.partition, (step.next_offset, step.log_end));

@@ -72,9 +72,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             platform.log.clone(),
             platform.projection_stores(),
             platform.progress.clone(),
-        );
-        if let Some(broadcasts) = &platform.broadcasts {
-            projectors = projectors.with_signals(broadcasts.signals.clone());
+        )
+        .with_quarantine(platform.quarantine.clone());
+        if let (Some(broadcasts), Some(members)) = (&platform.broadcasts, &members) {
+            projectors = projectors.with_signals(broadcasts.signals.clone()).shared(members.clone());
         }
         let projecting = projectors.handle();
         checks.push((
@@ -86,8 +87,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
     let queries = roles.contains(&Role::QueryApi).then(|| QueryApi {
         auth: platform.auth.clone(),
-        rooms: platform.rooms.clone(),
-        directory: platform.directory.clone(),
+        rooms: platform.quarantine.guard_rooms(platform.rooms.clone()),
+        directory: platform.quarantine.guard_directory(platform.directory.clone()),
         sealer: platform.sealer.clone(),
         progress: platform.progress.clone(),
         limits: Default::default(),
@@ -149,6 +150,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         (serving, beating)
     });
 
+    let watching = tokio::spawn(platform.quarantine.clone().run());
     let health = Health::new(checks, metrics.clone());
     let upkeep = tokio::spawn(async move {
         loop {
@@ -204,6 +206,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         again = stop_requested() => again?,
     }
     upkeep.abort();
+    watching.abort();
     if let Some(exporter) = exporter {
         exporter.stop().await;
     }

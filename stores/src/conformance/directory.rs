@@ -360,3 +360,17 @@ pub async fn readers_meet_whole_batches_while_there_is_writing(backend: &Directo
         reader.await.unwrap();
     }
 }
+
+/// Also where there is no cursor yet: so a projector finds the rows that the store refuses.
+pub async fn a_batch_that_leaves_the_cursor_where_it_is_stores_its_rows(backend: &Directories) {
+    let store = backend.open().await;
+    for id in [A, B] {
+        store.apply(batch(0, 0, vec![DirectoryChange::Room(room(id))])).await.unwrap();
+    }
+    store.apply(batch(0, 5, vec![])).await.unwrap();
+    store.apply(batch(5, 5, vec![joined(A, ANN, 2)])).await.unwrap();
+    assert_eq!(store.cursor(P0).await.unwrap(), Some(cursor(P0, 5)));
+    refused_as_moved(store.apply(batch(4, 4, vec![])).await, 4, 5);
+    assert_eq!(member_ids(&*store, A).await, [ANN]);
+    assert!(store.room(B).await.unwrap().is_some());
+}

@@ -1,6 +1,7 @@
 //! What every implementation of a port promises, as tests: one suite for each port, run on each
 //! implementation by [`room_store_conformance!`](crate::room_store_conformance),
-//! [`directory_store_conformance!`](crate::directory_store_conformance) and
+//! [`directory_store_conformance!`](crate::directory_store_conformance),
+//! [`quarantine_store_conformance!`](crate::quarantine_store_conformance) and
 //! [`secrets_store_conformance!`](crate::secrets_store_conformance).
 //!
 //! Each case gets an empty store of its own.
@@ -9,6 +10,7 @@
 #![allow(clippy::unwrap_used)]
 
 pub mod directory;
+pub mod quarantine;
 pub mod rooms;
 pub mod sealing;
 pub mod secrets;
@@ -51,6 +53,7 @@ macro_rules! room_store_conformance {
             a_new_store_is_empty,
             a_batch_is_there_with_its_cursor_and_after_a_restart,
             a_batch_from_another_cursor_is_refused_whole,
+            a_batch_that_leaves_the_cursor_where_it_is_stores_its_rows,
             partitions_have_cursors_of_their_own,
             of_two_writers_of_one_batch_one_is_refused,
             events_come_from_a_seq_on,
@@ -82,6 +85,7 @@ macro_rules! directory_store_conformance {
             a_new_directory_is_empty,
             a_batch_is_there_with_its_cursor_and_after_a_restart,
             a_batch_from_another_cursor_is_refused_whole,
+            a_batch_that_leaves_the_cursor_where_it_is_stores_its_rows,
             of_two_writers_of_one_batch_one_is_refused,
             a_room_keeps_its_members_and_seq_when_it_changes,
             an_imported_account_is_claimed,
@@ -91,6 +95,27 @@ macro_rules! directory_store_conformance {
             a_large_batch_is_one_batch,
             a_directory_beside_replaces_the_directory_for_good,
             readers_meet_whole_batches_while_there_is_writing,
+        );
+    };
+}
+
+/// The same for the quarantine.
+#[macro_export]
+macro_rules! quarantine_store_conformance {
+    ($name:ident, $backend:expr) => {
+        $crate::store_conformance!(
+            $name,
+            quarantine,
+            $backend,
+            a_new_quarantine_is_empty,
+            what_is_kept_is_there_in_order_and_after_a_restart,
+            a_list_counts_and_names_the_first_error,
+            what_is_kept_already_stays_as_it_is,
+            nothing_follows_where_nothing_failed,
+            a_quarantine_is_over_when_its_last_record_is_removed,
+            a_retry_is_requested_and_ends,
+            the_quarantine_of_a_rebuilt_projection_takes_the_place_of_the_old,
+            of_many_that_keep_the_same_each_is_content,
         );
     };
 }

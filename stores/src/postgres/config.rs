@@ -13,6 +13,7 @@ use crate::StoreError;
 
 pub const DIRECTORY_SCHEMA: &str = "directory";
 pub const SECRETS_SCHEMA: &str = "secrets";
+pub const QUARANTINE_SCHEMA: &str = "quarantine";
 
 /// Of one store in one process. A statement of these stores takes about a millisecond of the server's
 /// time, so a few connections carry thousands a second; more only queue inside the server.
@@ -64,6 +65,8 @@ pub struct PostgresConfig {
     pub directory_schema: String,
     /// The same, without a version behind it.
     pub secrets_schema: String,
+    /// The same; beside the directory's.
+    pub quarantine_schema: String,
     /// See [`MAX_CONNECTIONS`].
     pub max_connections: u32,
     /// See [`ACQUIRE_TIMEOUT`].
@@ -83,6 +86,7 @@ impl PostgresConfig {
             password: None,
             directory_schema: DIRECTORY_SCHEMA.into(),
             secrets_schema: SECRETS_SCHEMA.into(),
+            quarantine_schema: QUARANTINE_SCHEMA.into(),
             max_connections: MAX_CONNECTIONS,
             acquire_timeout: ACQUIRE_TIMEOUT,
             statement_timeout: STATEMENT_TIMEOUT,
@@ -121,12 +125,13 @@ impl PostgresConfig {
 /// Without the password, wherever it stands.
 impl fmt::Debug for PostgresConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { url, password, directory_schema, secrets_schema, .. } = self;
+        let Self { url, password, directory_schema, secrets_schema, quarantine_schema, .. } = self;
         f.debug_struct("PostgresConfig")
             .field("url", &without_password(url))
             .field("password", &password.as_ref().map(|_| "…"))
             .field("directory_schema", directory_schema)
             .field("secrets_schema", secrets_schema)
+            .field("quarantine_schema", quarantine_schema)
             .field("max_connections", &self.max_connections)
             .field("acquire_timeout", &self.acquire_timeout)
             .field("statement_timeout", &self.statement_timeout)

@@ -9,6 +9,7 @@ use crate::StoreError;
 enum Class {
     Unavailable,
     Refused,
+    RowsRefused,
     Damaged,
 }
 
@@ -16,6 +17,7 @@ pub(super) fn failed(store: &'static str, error: Error) -> StoreError {
     match class(&error) {
         Class::Unavailable => StoreError::Unavailable { store, source: error.into() },
         Class::Refused => StoreError::Refused { store, source: error.into() },
+        Class::RowsRefused => StoreError::RowsRefused { store, source: error.into() },
         Class::Damaged => StoreError::Damaged { store, what: error.to_string() },
     }
 }
@@ -92,11 +94,11 @@ fn class_of_code(code: &str) -> Class {
         "28000" | "28P01" | "3D000" | "42501" => Class::Refused,
         // Corrupted data, a corrupted index.
         "XX001" | "XX002" => Class::Damaged,
-        // Features, cardinality, values, constraints, schemas, statements: tables or columns that
-        // are not there are among the last.
-        _ if ["0A", "21", "22", "23", "3F", "42"].iter().any(|class| code.starts_with(class)) => {
-            Class::Damaged
-        }
+        // Values, such as a zero in a text, and constraints.
+        _ if ["22", "23"].iter().any(|class| code.starts_with(class)) => Class::RowsRefused,
+        // Features, cardinality, schemas, statements: tables or columns that are not there are among
+        // the last.
+        _ if ["0A", "21", "3F", "42"].iter().any(|class| code.starts_with(class)) => Class::Damaged,
         _ => Class::Unavailable,
     }
 }
@@ -116,7 +118,10 @@ mod tests {
         for code in ["28000", "28P01", "3D000", "42501"] {
             assert_eq!(class_of_code(code), Class::Refused, "{code}");
         }
-        for code in ["22021", "23502", "42P01", "42703", "42601", "0A000", "XX001"] {
+        for code in ["22021", "23502"] {
+            assert_eq!(class_of_code(code), Class::RowsRefused, "{code}");
+        }
+        for code in ["42P01", "42703", "42601", "0A000", "XX001"] {
             assert_eq!(class_of_code(code), Class::Damaged, "{code}");
         }
         let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);

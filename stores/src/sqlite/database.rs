@@ -10,7 +10,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{Semaphore, oneshot};
 
-use super::is_fatal;
+use super::{is_fatal, is_refusal};
 use crate::StoreError;
 
 /// As many queries run at the same time; more wait.
@@ -236,6 +236,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 pub(super) fn failed(store: &'static str, error: rusqlite::Error) -> StoreError {
+    if error.sqlite_error().is_some_and(|failure| is_refusal(failure.extended_code)) {
+        return StoreError::RowsRefused { store, source: error.into() };
+    }
     if is_damage(&error) {
         return StoreError::Damaged { store, what: error.to_string() };
     }

@@ -10,7 +10,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{Sqlite, Transaction};
 
-use super::is_fatal;
+use super::{is_fatal, is_refusal};
 use crate::StoreError;
 
 /// As many queries run at the same time; more wait.
@@ -92,6 +92,9 @@ fn pool(connections: u32) -> SqlitePoolOptions {
 }
 
 pub(super) fn failed(store: &'static str, error: sqlx::Error) -> StoreError {
+    if code(&error).is_some_and(is_refusal) {
+        return StoreError::RowsRefused { store, source: error.into() };
+    }
     if is_damage(&error) {
         return StoreError::Damaged { store, what: error.to_string() };
     }
@@ -101,12 +104,12 @@ pub(super) fn failed(store: &'static str, error: sqlx::Error) -> StoreError {
 fn is_damage(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_) => true,
-        sqlx::Error::Database(error) => {
-            let code = error.code().and_then(|code| code.parse::<i32>().ok());
-            code.is_some_and(is_fatal)
-        }
-        _ => false,
+        error => code(error).is_some_and(is_fatal),
     }
+}
+
+fn code(error: &sqlx::Error) -> Option<i32> {
+    error.as_database_error()?.code()?.parse().ok()
 }
 
 fn migration_failed(store: &'static str, migrations: &Migrator, error: MigrateError) -> StoreError {

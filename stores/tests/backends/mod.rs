@@ -10,8 +10,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use roomlog_stores::conformance::Backend;
-use roomlog_stores::sqlite::{SqliteDirectoryStore, SqliteRoomStore, SqliteSecretsStore};
-use roomlog_stores::{DirectoryStore, RoomStore, SecretsStore};
+use roomlog_stores::sqlite::{
+    SqliteDirectoryStore, SqliteQuarantineStore, SqliteRoomStore, SqliteSecretsStore,
+};
+use roomlog_stores::{DirectoryStore, QuarantineStore, RoomStore, SecretsStore};
 use tempfile::TempDir;
 
 /// A folder of its own.
@@ -41,5 +43,12 @@ impl Backend<dyn DirectoryStore> for Sqlite {
 impl Backend<dyn SecretsStore> for Sqlite {
     async fn open(&self) -> Arc<dyn SecretsStore> {
         Arc::new(SqliteSecretsStore::open(self.0.path()).await.unwrap())
+    }
+}
+
+#[async_trait]
+impl Backend<dyn QuarantineStore> for Sqlite {
+    async fn open(&self) -> Arc<dyn QuarantineStore> {
+        Arc::new(SqliteQuarantineStore::open(self.0.path()).await.unwrap())
     }
 }

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use roomlog_stores::conformance::Backend;
-use roomlog_stores::postgres::{PostgresConfig, PostgresDirectoryStore, PostgresSecretsStore};
-use roomlog_stores::{DirectoryStore, SecretsStore};
+use roomlog_stores::postgres::{
+    PostgresConfig, PostgresDirectoryStore, PostgresQuarantineStore, PostgresSecretsStore,
+};
+use roomlog_stores::{DirectoryStore, QuarantineStore, SecretsStore};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 pub struct Postgres {
@@ -29,6 +31,7 @@ impl Postgres {
         let config = PostgresConfig {
             directory_schema: format!("test_{random:016x}_directory"),
             secrets_schema: format!("test_{random:016x}_secrets"),
+            quarantine_schema: format!("test_{random:016x}_quarantine"),
             max_connections: 5,
             ..PostgresConfig::new(url)
         };
@@ -58,7 +61,8 @@ impl Postgres {
 
     async fn drop_schemas(&self) {
         let directory = self.directory_schema();
-        let names = [format!("{directory}_next"), directory, self.config.secrets_schema.clone()];
+        let PostgresConfig { secrets_schema, quarantine_schema, .. } = self.config.clone();
+        let names = [format!("{directory}_next"), directory, secrets_schema, quarantine_schema];
         self.execute(format!("DROP SCHEMA IF EXISTS {} CASCADE", names.join(", "))).await;
     }
 }
@@ -88,5 +92,12 @@ impl Backend<dyn DirectoryStore> for Postgres {
 impl Backend<dyn SecretsStore> for Postgres {
     async fn open(&self) -> Arc<dyn SecretsStore> {
         Arc::new(self.secrets().await)
+    }
+}
+
+#[async_trait]
+impl Backend<dyn QuarantineStore> for Postgres {
+    async fn open(&self) -> Arc<dyn QuarantineStore> {
+        Arc::new(PostgresQuarantineStore::open(&self.config).await.unwrap())
     }
 }

@@ -273,3 +273,18 @@ pub async fn readers_meet_whole_batches_while_there_is_writing(backend: &Rooms) 
         reader.await.unwrap();
     }
 }
+
+/// Also where there is no cursor yet: so a projector finds the rows that the store refuses.
+pub async fn a_batch_that_leaves_the_cursor_where_it_is_stores_its_rows(backend: &Rooms) {
+    let store = backend.open().await;
+    for seq in 1..=2 {
+        apply(&*store, RoomBatch { events: vec![event(A, seq)], ..batch(0, 0) }).await;
+    }
+    apply(&*store, batch(0, 5)).await;
+    apply(&*store, RoomBatch { events: vec![event(A, 3)], ..batch(5, 5) }).await;
+    assert_eq!(store.cursor(P0).await.unwrap(), Some(cursor(P0, 5)));
+    refused_as_moved(store.apply(batch(4, 4)).await, 4, 5);
+    apply(&*store, batch(5, 9)).await;
+    let events = store.events(A, 1, 10).await.unwrap();
+    assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), [1, 2, 3]);
+}
