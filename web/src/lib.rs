@@ -4,8 +4,10 @@
 //! Errors: a handler returns [`Problem`].
 
 pub mod auth;
+pub mod caching;
 pub mod commands;
 pub mod extract;
+pub mod jwks;
 pub mod position;
 pub mod problem;
 pub mod token;
