@@ -8,20 +8,28 @@ use axum::http::{HeaderMap, header};
 use roomlog_schemas::{AccountId, SessionId};
 
 use crate::Problem;
+use crate::limits::Limiter;
 use crate::token::{Claims, TokenError, Tokens};
 
 /// What is needed to tell who is asking; part of every role's state.
 #[derive(Clone)]
 pub struct Auth {
     pub tokens: Tokens,
+    pub limiter: Limiter,
     /// BLAKE3 of the administrator's token.
     administrator: Arc<[u8; 32]>,
 }
 
 impl Auth {
+    /// Without limits on how often anyone asks.
     pub fn new(tokens: Tokens, administrator_token: &str) -> Self {
         let administrator = Arc::new(*blake3::hash(administrator_token.as_bytes()).as_bytes());
-        Self { tokens, administrator }
+        Self { tokens, limiter: Limiter::none(), administrator }
+    }
+
+    #[must_use]
+    pub fn limited(self, limiter: Limiter) -> Self {
+        Self { limiter, ..self }
     }
 
     /// Verifies an access token, from whatever place it came, with the keys that this process knows.
@@ -76,6 +84,10 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        // Whoever was asked before, for the limits, is not asked again.
+        if let Some(known) = parts.extensions.get::<Self>() {
+            return Ok(*known);
+        }
         Auth::from_ref(state).authenticate(bearer(&parts.headers)?).await
     }
 }

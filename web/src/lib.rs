@@ -8,6 +8,7 @@ pub mod caching;
 pub mod commands;
 pub mod extract;
 pub mod jwks;
+pub mod limits;
 pub mod position;
 pub mod problem;
 pub mod token;

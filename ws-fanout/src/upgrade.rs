@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use futures::FutureExt;
 use hyper::upgrade::OnUpgrade;
+use roomlog_web::limits::Kind;
 use roomlog_web::{Authenticated, Problem};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -66,6 +67,7 @@ async fn upgrade(hub: Arc<Hub>, request: &Parts, upgraded: Option<OnUpgrade>) ->
     check_query(request.uri.query().unwrap_or_default())?;
     check_origin(headers, &hub.options.origins)?;
     let who = authenticate(&hub, headers).await?;
+    hub.deps.auth.limiter.account(Kind::Socket, who.account_id)?;
     let upgraded = upgraded.ok_or_else(upgrade_required)?;
     if !is_started(&hub) {
         return Err(opening::not_caught_up().into());
