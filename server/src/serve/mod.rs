@@ -156,7 +156,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             metrics.run_upkeep();
         }
     });
-    let router = http::router(api, queries, stream, health.router());
+    let router = http::router(platform.auth.clone(), api, queries, stream, health.router());
     let server =
         tokio::spawn(listener::serve(listener, router, config.max_connections, stop_serving.clone()));
     greet(&platform, &roles, &url);
