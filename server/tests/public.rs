@@ -107,3 +107,97 @@ async fn keys_are_listed_added_and_destroyed_beside_a_running_server() {
     assert!(!keys(&server, &["revoke", &first]).await.0, "it is gone");
     assert_eq!(keys(&server, &["list", "--json"]).await.1.len(), 2);
 }
+
+/// How many of so many requests are let through; the others are told when to come again.
+async fn passed(requests: usize, ask: impl AsyncFn() -> support::Answer) -> usize {
+    let mut passed = 0;
+    for _ in 0..requests {
+        let answer = ask().await;
+        match answer.status.as_u16() {
+            429 => {
+                let wait: u64 = answer.headers["retry-after"].to_str().unwrap().parse().unwrap();
+                assert!((1..=60).contains(&wait));
+                answer.problem(429, "rate_limited");
+            }
+            _ => passed += 1,
+        }
+    }
+    passed
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_are_settings() {
+    let server = Server::start_with(&[
+        ("ROOMLOG_RATE_LOG_INS_ADDRESS", "5"),
+        ("ROOMLOG_RATE_LOG_INS_NAME", "7"),
+        ("ROOMLOG_RATE_SOCKETS", "3"),
+        ("ROOMLOG_TRUSTED_PROXIES", "127.0.0.1"),
+    ])
+    .await;
+    let ada = server.account("ada").await;
+    // Through a proxy on this machine, from an address that the client cannot choose.
+    let log_in = async |client: &str, login: &str| {
+        let request = server.http.post(format!("{}/v1/sessions", server.url));
+        let request = request.header("x-forwarded-for", format!("198.51.100.99, {client}"));
+        support::Answer::of(request.json(&json!({"login": login, "password": "wrong"}))).await
+    };
+    assert_eq!(passed(20, async || log_in("203.0.113.1", "nobody").await).await, 5);
+    assert_eq!(passed(20, async || log_in("203.0.113.2", "Ada").await).await, 5);
+    assert_eq!(passed(20, async || log_in("203.0.113.3", "ada").await).await, 1, "the name's, folded, is up");
+
+    let mut opened = 0;
+    for _ in 0..6 {
+        let bearer = format!("Bearer {}", ada.token);
+        opened += usize::from(support::stream::connect(&server, &[("authorization", &bearer)]).await.is_ok());
+    }
+    assert_eq!(opened, 3);
+    let metrics = get(&server, "/metrics", None).await.2;
+    for limit in ["log_ins_address", "log_ins_name", "sockets"] {
+        let counted = metrics.contains(&format!("roomlog_rate_limited_total{{limit=\"{limit}\"}}"));
+        assert!(counted, "{limit}: {metrics}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_on_the_socket_and_over_rest_share_a_limit() {
+    let server = Server::start_with(&[("ROOMLOG_RATE_COMMANDS", "1")]).await;
+    let ada = server.account("ada").await;
+    let room = server.room(&ada, "Lounge").await;
+    let mut stream = support::stream::Stream::open(&server, &ada, json!({})).await;
+    for id in 0..20 {
+        let text = format!("{id}");
+        stream
+            .send(json!({"type": "command", "id": text, "command": "send_message", "room_id": room, "text": text}))
+            .await;
+    }
+    let mut refused = None;
+    while refused.is_none() {
+        refused = Some(stream.next().await.unwrap()).filter(|frame| frame["type"] == "rejected");
+    }
+    let problem = &refused.unwrap()["problem"];
+    // A socket may only have so many unanswered commands, too.
+    assert!(["rate_limited", "too_many_commands"].contains(&problem["code"].as_str().unwrap()), "{problem}");
+    let path = format!("/v1/rooms/{room}/messages");
+    let sent = passed(20, async || server.post(&path, &ada.token, json!({"text": "a"})).await).await;
+    assert!(sent < 20, "{sent}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_takes_up_a_key_that_was_added() {
+    let mut server = Server::start().await;
+    let ada = server.account("ada").await;
+    // The header names the key, and nothing else that differs.
+    let id_of = |token: &str| token.split('.').next().unwrap().to_owned();
+    server.kill().await;
+    assert!(keys(&server, &["rotate", "--after", "0"]).await.0);
+    server.start_again().await;
+    let session = server.log_in("ada").await.created();
+    let token = session["access_token"].as_str().unwrap();
+    assert_ne!(id_of(token), id_of(&ada.token), "the new key signs");
+    for token in [token, &ada.token] {
+        server.get("/v1/rooms", token).await.ok();
+    }
+    let (_, _, published) = get(&server, "/.well-known/jwks.json", None).await;
+    let published: Value = serde_json::from_str(&published).unwrap();
+    assert_eq!(published["keys"].as_array().unwrap().len(), 2);
+}

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
+use roomlog_stores::postgres::PostgresSecretsStore;
 use roomlog_stores::sqlite::SqliteSecretsStore;
-use roomlog_stores::{MasterKey, Sealer};
+use roomlog_stores::{MasterKey, Sealer, SecretsStore};
 use roomlog_web::token::keys::{KeySet, Standing};
 use roomlog_web::token::{LIFETIME, unix_seconds};
 use serde::Serialize;
@@ -69,10 +70,14 @@ pub async fn run(command: Command, config: &Config) -> anyhow::Result<()> {
 }
 
 async fn open(config: &Config) -> anyhow::Result<Sealer> {
-    if !config.data.exists() {
-        bail!("there is no data folder {}", config.data.display());
+    // A mistyped name must not make a platform of its own.
+    if !config.master_key_file().exists() {
+        bail!("there is no master key {}", config.master_key_file().display());
     }
-    let secrets = Arc::new(SqliteSecretsStore::open(&config.data).await?);
+    let secrets: Arc<dyn SecretsStore> = match config.stores.postgres()? {
+        Some((_, secrets)) => Arc::new(PostgresSecretsStore::open(&secrets).await?),
+        None => Arc::new(SqliteSecretsStore::open(&config.data).await?),
+    };
     let master = MasterKey::load_or_create(&config.master_key_file())?;
     Ok(Sealer::new(secrets, master, 0))
 }

@@ -1,5 +1,7 @@
 //! Limits on commands that do not come over REST.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use roomlog_schemas::{AccountId, IdempotencyKey};
 
@@ -9,19 +11,19 @@ use crate::commands::{Answer, ClientCommand, Commands};
 
 /// Commands behind the account's limit. For the socket: over REST [`limit`](super::limit) counts
 /// already.
-pub struct RateLimited<C> {
-    inner: C,
+pub struct RateLimited {
+    inner: Arc<dyn Commands>,
     limiter: Limiter,
 }
 
-impl<C> RateLimited<C> {
-    pub fn new(inner: C, limiter: Limiter) -> Self {
+impl RateLimited {
+    pub fn new(inner: Arc<dyn Commands>, limiter: Limiter) -> Self {
         Self { inner, limiter }
     }
 }
 
 #[async_trait]
-impl<C: Commands> Commands for RateLimited<C> {
+impl Commands for RateLimited {
     async fn run(
         &self,
         account: AccountId,

@@ -129,7 +129,7 @@ fn a_login_name_has_its_limit_from_wherever_it_is_tried() {
 struct Counting(AtomicUsize);
 
 #[async_trait]
-impl Commands for Arc<Counting> {
+impl Commands for Counting {
     async fn run(
         &self,
         _: AccountId,
