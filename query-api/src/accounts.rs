@@ -9,9 +9,9 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::{IntoResponses, ToSchema};
 
-use crate::QueryApi;
 use crate::params::{AccountPath, PositionParams};
 use crate::problems::QueryProblems;
+use crate::{Queries, QueryApi};
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AccountView {
@@ -56,11 +56,11 @@ pub struct AccountNotFound(#[to_schema] Problem);
     security(("access_token" = []))
 )]
 pub(crate) async fn get_own_account(
-    State(api): State<QueryApi>,
+    State(api): State<Queries>,
     caller: Authenticated,
     positions: MinPositions,
 ) -> Result<Json<AccountView>, Problem> {
-    positions.directory(&api.progress, &*api.directory).await?;
+    let _place = api.directory_at(&positions).await?;
     account(&api, caller.account_id).await
 }
 
@@ -76,12 +76,12 @@ pub(crate) async fn get_own_account(
     security(("access_token" = []))
 )]
 pub(crate) async fn get_account(
-    State(api): State<QueryApi>,
+    State(api): State<Queries>,
     _: Authenticated,
     Path(AccountPath { account_id }): Path<AccountPath>,
     positions: MinPositions,
 ) -> Result<Json<AccountView>, Problem> {
-    positions.directory(&api.progress, &*api.directory).await?;
+    let _place = api.directory_at(&positions).await?;
     account(&api, account_id).await
 }
 

@@ -9,10 +9,10 @@ use roomlog_web::{Authenticated, Json, MinPositions, Path, Problem, Query};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::QueryApi;
 use crate::access::View;
 use crate::params::{EventsParams, PositionParams, RoomPath};
 use crate::problems::{QueryProblems, RoomNotFound};
+use crate::{Queries, QueryApi};
 
 /// Every seq from the first one asked for is in exactly one item, in order.
 #[derive(Debug, Serialize, ToSchema)]
@@ -62,14 +62,14 @@ pub struct EventPage {
     security(("access_token" = []))
 )]
 pub(crate) async fn list_events(
-    State(api): State<QueryApi>,
+    State(api): State<Queries>,
     caller: Authenticated,
     Path(RoomPath { room_id }): Path<RoomPath>,
     Query(params): Query<EventsParams>,
     positions: MinPositions,
 ) -> Result<Json<EventPage>, Problem> {
     let (limit, from) = (params.limit(&api.limits)?, params.first_seq()?);
-    positions.rooms(&api.progress, &*api.rooms).await?;
+    let _place = api.rooms_at(&positions).await?;
     let view = View::of(&api, room_id, caller.account_id).await?;
     let (parts, next) = read_timeline(&api, room_id, &view, from, limit).await?;
     Ok(Json(EventPage { items: open(&api, parts).await?, has_more: next <= view.last, next_from_seq: next }))

@@ -13,6 +13,7 @@
 mod access;
 mod accounts;
 mod events;
+mod gate;
 mod members;
 mod messages;
 mod pages;
@@ -21,15 +22,20 @@ mod problems;
 mod ranges;
 mod rooms;
 
+use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::FromRef;
+use axum::middleware::from_fn;
 use roomlog_stores::progress::Progress;
 use roomlog_stores::{DirectoryStore, RoomStore, Sealer};
-use roomlog_web::{Auth, Problem};
+use roomlog_web::{Auth, MinPositions, Problem, caching};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+
+use self::gate::{Gate, Place};
 
 /// Role of this router's operations: their tag in the OpenAPI document, by which a proxy routes.
 pub const ROLE: &str = "query-api";
@@ -46,9 +52,48 @@ pub struct QueryApi {
     pub limits: Limits,
 }
 
-impl FromRef<QueryApi> for Auth {
-    fn from_ref(api: &QueryApi) -> Self {
-        api.auth.clone()
+/// The handlers' state: what was given, and the gates of the stores.
+#[derive(Clone)]
+pub(crate) struct Queries {
+    api: QueryApi,
+    rooms_gate: Gate,
+    directory_gate: Gate,
+}
+
+impl Queries {
+    fn new(api: QueryApi) -> Self {
+        let Limits { concurrent_reads, longest_queue, .. } = api.limits;
+        Self {
+            rooms_gate: Gate::new("room_events", concurrent_reads, longest_queue),
+            directory_gate: Gate::new("directory", concurrent_reads, longest_queue),
+            api,
+        }
+    }
+
+    /// Waits until the room store reflects the positions, then for a place at it.
+    pub async fn rooms_at(&self, positions: &MinPositions) -> Result<Place, Problem> {
+        positions.rooms(&self.progress, &*self.rooms).await?;
+        self.rooms_gate.enter().await
+    }
+
+    /// The same for the directory.
+    pub async fn directory_at(&self, positions: &MinPositions) -> Result<Place, Problem> {
+        positions.directory(&self.progress, &*self.directory).await?;
+        self.directory_gate.enter().await
+    }
+}
+
+impl Deref for Queries {
+    type Target = QueryApi;
+
+    fn deref(&self) -> &QueryApi {
+        &self.api
+    }
+}
+
+impl FromRef<Queries> for Auth {
+    fn from_ref(queries: &Queries) -> Self {
+        queries.auth.clone()
     }
 }
 
@@ -61,11 +106,21 @@ pub struct Limits {
     /// How many reads of the room store one page may take. More than one is needed only where what
     /// the caller may see has holes.
     pub max_reads: usize,
+    /// How many queries read one store at the same time; more wait.
+    pub concurrent_reads: usize,
+    /// Longest that a query waits for its turn before it is answered 503 `busy`.
+    pub longest_queue: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { default_page: 50, max_page: 200, max_reads: 8 }
+        Self {
+            default_page: 50,
+            max_page: 200,
+            max_reads: 8,
+            concurrent_reads: 64,
+            longest_queue: Duration::from_millis(500),
+        }
     }
 }
 
@@ -73,9 +128,10 @@ impl Default for Limits {
 #[openapi(components(schemas(Problem)), tags((name = ROLE, description = "Queries; each reads the projections that it names.")))]
 struct Api;
 
-/// Every query, with its description.
+/// Every query, with its description. Their answers can be kept and asked for again with
+/// `If-None-Match`.
 pub fn router(api: QueryApi) -> OpenApiRouter {
-    operations().with_state(api)
+    operations().layer(from_fn(caching::revalidate)).with_state(Queries::new(api))
 }
 
 /// The descriptions alone, for a document made without starting anything.
@@ -83,7 +139,7 @@ pub fn description() -> OpenApiRouter {
     OpenApiRouter::with_openapi(operations().into_openapi())
 }
 
-fn operations() -> OpenApiRouter<QueryApi> {
+fn operations() -> OpenApiRouter<Queries> {
     OpenApiRouter::with_openapi(Api::openapi())
         .routes(routes!(rooms::list_rooms))
         .routes(routes!(rooms::get_room))

@@ -10,7 +10,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use crate::QueryApi;
+use crate::Queries;
 use crate::pages::cut;
 use crate::params::{ListParams, PositionParams, RoomPath};
 use crate::problems::{QueryProblems, RoomNotFound};
@@ -65,14 +65,14 @@ pub struct MemberPage {
     security(("access_token" = []))
 )]
 pub(crate) async fn list_members(
-    State(api): State<QueryApi>,
+    State(api): State<Queries>,
     caller: Authenticated,
     Path(RoomPath { room_id }): Path<RoomPath>,
     Query(params): Query<ListParams>,
     positions: MinPositions,
 ) -> Result<Json<MemberPage>, Problem> {
     let (limit, after) = (params.limit(&api.limits)?, params.after()?);
-    positions.directory(&api.progress, &*api.directory).await?;
+    let _place = api.directory_at(&positions).await?;
     if !api.directory.is_member(room_id, caller.account_id).await? {
         return Err(Problem::room_not_found());
     }

@@ -7,7 +7,7 @@ use roomlog_web::{Authenticated, Json, MinPositions, Path, Problem, Query};
 use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 
-use crate::QueryApi;
+use crate::Queries;
 use crate::access::View;
 use crate::pages::read_messages;
 use crate::params::{MessagePath, MessagesParams, PositionParams, RoomPath};
@@ -41,14 +41,14 @@ pub struct MessagePage {
     security(("access_token" = []))
 )]
 pub(crate) async fn list_messages(
-    State(api): State<QueryApi>,
+    State(api): State<Queries>,
     caller: Authenticated,
     Path(RoomPath { room_id }): Path<RoomPath>,
     Query(params): Query<MessagesParams>,
     positions: MinPositions,
 ) -> Result<Json<MessagePage>, Problem> {
     let (limit, page) = (params.limit(&api.limits)?, params.page()?);
-    positions.rooms(&api.progress, &*api.rooms).await?;
+    let _place = api.rooms_at(&positions).await?;
     let view = View::of(&api, room_id, caller.account_id).await?;
     let read = read_messages(&*api.rooms, room_id, &view, page, limit, api.limits.max_reads).await?;
     Ok(Json(MessagePage {
@@ -78,12 +78,12 @@ pub struct MessageNotFound(#[to_schema] Problem);
     security(("access_token" = []))
 )]
 pub(crate) async fn get_message(
-    State(api): State<QueryApi>,
+    State(api): State<Queries>,
     caller: Authenticated,
     Path(MessagePath { room_id, message_id }): Path<MessagePath>,
     positions: MinPositions,
 ) -> Result<Json<MessageView>, Problem> {
-    positions.rooms(&api.progress, &*api.rooms).await?;
+    let _place = api.rooms_at(&positions).await?;
     let view = View::of(&api, room_id, caller.account_id).await?;
     let message = api.rooms.message(room_id, message_id).await?.filter(|message| view.shows(message.seq));
     let opened = open_messages(&api.sealer, Vec::from_iter(message)).await?.pop();

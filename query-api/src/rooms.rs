@@ -10,7 +10,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use crate::QueryApi;
+use crate::Queries;
 use crate::pages::cut;
 use crate::params::{ListParams, PositionParams, RoomPath};
 use crate::problems::{QueryProblems, RoomNotFound};
@@ -88,13 +88,13 @@ pub struct RoomPage {
     security(("access_token" = []))
 )]
 pub(crate) async fn list_rooms(
-    State(api): State<QueryApi>,
+    State(api): State<Queries>,
     caller: Authenticated,
     Query(params): Query<ListParams>,
     positions: MinPositions,
 ) -> Result<Json<RoomPage>, Problem> {
     let (limit, after) = (params.limit(&api.limits)?, params.after()?);
-    positions.directory(&api.progress, &*api.directory).await?;
+    let _place = api.directory_at(&positions).await?;
     let rows = api.directory.rooms_of(caller.account_id, after, limit + 1).await?;
     let (rows, next_cursor) = cut(rows, limit, |row| row.room_id.0);
     let view = |row: RoomRow| {
@@ -118,12 +118,12 @@ pub(crate) async fn list_rooms(
     security(("access_token" = []))
 )]
 pub(crate) async fn get_room(
-    State(api): State<QueryApi>,
+    State(api): State<Queries>,
     caller: Authenticated,
     Path(RoomPath { room_id }): Path<RoomPath>,
     positions: MinPositions,
 ) -> Result<Json<RoomView>, Problem> {
-    positions.directory(&api.progress, &*api.directory).await?;
+    let _place = api.directory_at(&positions).await?;
     if !api.directory.is_member(room_id, caller.account_id).await? {
         return Err(Problem::room_not_found());
     }

@@ -6,6 +6,7 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use common::{Fixture, items};
@@ -34,11 +35,14 @@ struct Meddling {
     inner: Arc<dyn RoomStore>,
     after: Mutex<Option<Meddle>>,
     missing: BTreeSet<Seq>,
+    /// Reads wait while somebody has it.
+    held: tokio::sync::Mutex<()>,
 }
 
 impl Meddling {
     fn new(inner: Arc<dyn RoomStore>, missing: impl IntoIterator<Item = Seq>) -> Arc<Self> {
-        Arc::new(Self { inner, after: Mutex::new(None), missing: missing.into_iter().collect() })
+        let missing = missing.into_iter().collect();
+        Arc::new(Self { inner, after: Mutex::new(None), missing, held: Default::default() })
     }
 
     async fn meddle(&self, read: Read) {
@@ -52,6 +56,7 @@ impl Meddling {
 #[async_trait]
 impl RoomStore for Meddling {
     async fn seq_range(&self, room: RoomId) -> Result<Option<(Seq, Seq)>, StoreError> {
+        drop(self.held.lock().await);
         let range = self.inner.seq_range(room).await;
         self.meddle(Read::SeqRange).await;
         range
@@ -194,4 +199,46 @@ async fn what_the_store_lacks_is_said() {
         ];
         assert_eq!(all, expected, "limit {limit}");
     }
+}
+
+#[tokio::test]
+async fn queries_beyond_the_places_at_a_store_are_told_so() {
+    let limits =
+        Limits { concurrent_reads: 1, longest_queue: Duration::from_millis(20), ..Limits::default() };
+    let mut meddling = None;
+    let mut fixture = Fixture::with_rooms(limits, |stores| {
+        meddling.insert(Meddling::new(stores.rooms.clone(), [])).clone()
+    })
+    .await;
+    let alice = fixture.world.register(Some("alice")).await;
+    let room = fixture.world.create_room(alice, None, History::FromBeginning, "Room").await;
+    fixture.project().await;
+    let store = meddling.unwrap();
+    let held = Mutex::new(Some(store.held.lock().await));
+    let path = format!("/v1/rooms/{room}/messages");
+    let ask = async || {
+        let reply = fixture.get(alice, &path).await;
+        if reply.status.as_u16() == 503 {
+            // The other store has places of its own.
+            fixture.get(alice, "/v1/rooms").await.ok();
+            held.lock().unwrap().take();
+        }
+        reply
+    };
+    let (one, other) = tokio::join!(ask(), ask());
+    let (busy, answered) = if one.status.as_u16() == 503 { (one, other) } else { (other, one) };
+    assert_eq!(busy.headers["retry-after"], "1");
+    busy.problem(503, "busy");
+    answered.ok();
+
+    // Whoever waits for a position has no place yet.
+    let later = fixture.world.send(room, alice, "later").await;
+    let waiting = format!("{path}/{later}?min_position={}&wait_ms=30000", fixture.position());
+    let (waited, ()) = tokio::join!(fixture.get(alice, &waiting), async {
+        for _ in 0..3 {
+            fixture.get(alice, &path).await.ok();
+        }
+        fixture.project().await;
+    });
+    waited.ok();
 }

@@ -4,14 +4,15 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use roomlog_command_api::http::CommandApi;
 use roomlog_eventlog::trace::TRACEPARENT;
 use roomlog_query_api::QueryApi;
-use roomlog_web::Problem;
+use roomlog_web::caching::Document;
+use roomlog_web::{Auth, Problem, limits};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
@@ -19,15 +20,18 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
-use crate::openapi;
+use crate::{docs, openapi};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A request's whole time, its body's arrival included. Commands have their own, shorter deadline.
 const TIMEOUT: Duration = Duration::from_secs(40);
+/// The API changes with the binary only.
+const DOCUMENT_CACHING: &str = "public, max-age=300";
 const MAX_REQUEST_ID: usize = 128;
 
 /// Everything that the process serves.
 pub fn router(
+    auth: Auth,
     commands: Option<CommandApi>,
     queries: Option<QueryApi>,
     stream: Option<Router>,
@@ -36,16 +40,17 @@ pub fn router(
     let (api, _) = OpenApiRouter::new()
         .merge(commands.map(roomlog_command_api::http::router).unwrap_or_default())
         .merge(queries.map(roomlog_query_api::router).unwrap_or_default())
+        .merge(roomlog_web::jwks::router(auth.clone()))
         .split_for_parts();
     // The whole platform's, whatever this process serves of it.
     let document = api_document().to_pretty_json().unwrap_or_default();
+    let document = Document::new("application/json", DOCUMENT_CACHING, document);
     let api = api.layer(middleware::from_fn(timeout));
     api.merge(stream.unwrap_or_default())
+        .layer(middleware::from_fn_with_state(auth, limits::limit))
         .merge(health)
-        .route(
-            "/v1/openapi.json",
-            get(async move || ([(header::CONTENT_TYPE, "application/json")], document)),
-        )
+        .merge(docs::router())
+        .route("/v1/openapi.json", get(async move |headers: HeaderMap| document.answer(&headers)))
         .fallback(async || Problem::not_found("route_not_found", "There is nothing at this path."))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This path has other methods.")
@@ -59,6 +64,7 @@ pub fn router(
             )
             .into_response()
         }))
+        .layer(middleware::map_response(protect))
         .layer(middleware::from_fn(observe))
 }
 
@@ -67,6 +73,7 @@ pub fn api_document() -> OpenApi {
     let (_, document) = OpenApiRouter::<()>::new()
         .merge(roomlog_command_api::http::description())
         .merge(roomlog_query_api::description())
+        .merge(roomlog_web::jwks::description())
         .split_for_parts();
     openapi::complete(document)
 }
@@ -99,6 +106,23 @@ fn request_span(request: &Request, route: &str, id: &str) -> Span {
         span.record("trace_id", context.trace_id());
     }
     span
+}
+
+/// Says to browsers and caches what nobody should do with an answer, where it does not say otherwise
+/// itself. An answer without a word on caching may hold a token, or somebody's words.
+async fn protect(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    let protection = [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ];
+    for (name, value) in protection {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
 }
 
 /// Gives each request an id, a span and its place in the metrics.

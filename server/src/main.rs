@@ -2,6 +2,7 @@
 
 mod cli;
 mod config;
+mod docs;
 mod files;
 mod health;
 mod http;

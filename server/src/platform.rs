@@ -17,6 +17,7 @@ use roomlog_stores::sqlite::{
 };
 use roomlog_stores::{DirectoryStore, MasterKey, QuarantineStore, RoomStore, Sealer, SecretsStore};
 use roomlog_web::Auth;
+use roomlog_web::limits::Limiter;
 use roomlog_web::token::Tokens;
 use uuid::Uuid;
 
@@ -102,7 +103,8 @@ impl Platform {
         let master = MasterKey::load_or_create(&config.master_key_file())?;
         let sealer = Sealer::new(secrets.clone(), master, config.key_cache_mb * 1024 * 1024);
         let id_key = IdKey::new(sealer.platform_key("id").await?);
-        let tokens = Tokens::new(&sealer.platform_key("access_tokens").await?);
+        let tokens = Tokens::load(Arc::new(sealer.clone())).await?;
+        let limiter = Limiter::new(&config.limits).context("ROOMLOG_TRUSTED_PROXIES")?;
         let administrator = files::administrator_token(&config.administrator_token_file())?;
         places
             .push(("master key", format!("{} (keep it safe and apart)", config.master_key_file().display())));
@@ -117,7 +119,7 @@ impl Platform {
             sealer,
             progress: Arc::new(Progress::default()),
             id_key,
-            auth: Auth::new(tokens, &administrator),
+            auth: Auth::new(tokens, &administrator).limited(limiter),
             broadcasts,
             places,
         })

@@ -98,7 +98,13 @@ pub trait SecretsStore: Send + Sync + 'static {
     /// whoever asks.
     async fn platform_key(&self, name: &str, candidate: &[u8]) -> Result<Vec<u8>, StoreError>;
 
-    /// The same for keys of accounts and rooms, many at once; answers in the order asked.
+    /// Every key of the platform whose name begins so, with its name, in the order of the names' bytes.
+    async fn platform_keys(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
+
+    /// Destroys the platform's key of this name; answers whether there was one.
+    async fn remove_platform_key(&self, name: &str) -> Result<bool, StoreError>;
+
+    /// As [`platform_key`](Self::platform_key) for keys of accounts and rooms, many at once; answers in the order asked.
     async fn create_keys(&self, candidates: &[(KeyOwner, Vec<u8>)]) -> Result<Vec<Vec<u8>>, StoreError>;
 
     /// Keys by owner, in the order asked; `None` for one that does not exist or was destroyed.

@@ -3,44 +3,61 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRef, FromRequestParts};
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
 use roomlog_schemas::{AccountId, SessionId};
 
 use crate::Problem;
-use crate::token::{TokenError, Tokens};
+use crate::limits::Limiter;
+use crate::token::{Claims, TokenError, Tokens};
 
 /// What is needed to tell who is asking; part of every role's state.
 #[derive(Clone)]
 pub struct Auth {
     pub tokens: Tokens,
+    pub limiter: Limiter,
     /// BLAKE3 of the administrator's token.
     administrator: Arc<[u8; 32]>,
 }
 
 impl Auth {
+    /// Without limits on how often anyone asks.
     pub fn new(tokens: Tokens, administrator_token: &str) -> Self {
-        Self { tokens, administrator: Arc::new(*blake3::hash(administrator_token.as_bytes()).as_bytes()) }
+        let administrator = Arc::new(*blake3::hash(administrator_token.as_bytes()).as_bytes());
+        Self { tokens, limiter: Limiter::none(), administrator }
     }
 
-    /// Verifies an access token, from whatever place it came.
+    #[must_use]
+    pub fn limited(self, limiter: Limiter) -> Self {
+        Self { limiter, ..self }
+    }
+
+    /// Verifies an access token, from whatever place it came, with the keys that this process knows.
     pub fn verify(&self, token: &str) -> Result<Authenticated, Problem> {
-        let claims = self.tokens.verify(token).map_err(|error| match error {
-            TokenError::Expired => Problem {
-                code: "token_expired".into(),
-                ..Problem::unauthorized("The access token has expired: refresh it.")
-            },
-            TokenError::Invalid(_) => Problem {
-                code: "token_invalid".into(),
-                ..Problem::unauthorized("The access token is not valid.")
-            },
-        })?;
-        Ok(Authenticated { account_id: claims.sub, session_id: claims.sid, expires_at: claims.exp })
+        self.tokens.verify(token).map(Authenticated::from).map_err(refused)
     }
 
-    fn is_administrator(&self, token: &str) -> bool {
+    /// As [`verify`](Self::verify); where the key is unknown, the keys are read anew first.
+    pub async fn authenticate(&self, token: &str) -> Result<Authenticated, Problem> {
+        self.tokens.verify_anew(token).await.map(Authenticated::from).map_err(refused)
+    }
+
+    pub(crate) fn is_administrator(&self, token: &str) -> bool {
         // Comparing hashes tells nothing about the token.
         blake3::hash(token.as_bytes()) == blake3::Hash::from_bytes(*self.administrator)
+    }
+}
+
+fn refused(error: TokenError) -> Problem {
+    match error {
+        TokenError::Expired => Problem {
+            code: "token_expired".into(),
+            ..Problem::unauthorized("The access token has expired: refresh it.")
+        },
+        TokenError::Invalid(_) | TokenError::UnknownKey => Problem {
+            code: "token_invalid".into(),
+            ..Problem::unauthorized("The access token is not valid.")
+        },
     }
 }
 
@@ -53,6 +70,12 @@ pub struct Authenticated {
     pub expires_at: u64,
 }
 
+impl From<Claims> for Authenticated {
+    fn from(claims: Claims) -> Self {
+        Self { account_id: claims.sub, session_id: claims.sid, expires_at: claims.exp }
+    }
+}
+
 impl<S> FromRequestParts<S> for Authenticated
 where
     S: Send + Sync,
@@ -61,7 +84,11 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        Auth::from_ref(state).verify(bearer(parts)?)
+        // Whoever was asked before, for the limits, is not asked again.
+        if let Some(known) = parts.extensions.get::<Self>() {
+            return Ok(*known);
+        }
+        Auth::from_ref(state).authenticate(bearer(&parts.headers)?).await
     }
 }
 
@@ -78,18 +105,18 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let auth = Auth::from_ref(state);
-        let token = bearer(parts)?;
+        let token = bearer(&parts.headers)?;
         if auth.is_administrator(token) {
             return Ok(Self);
         }
-        auth.verify(token)?;
+        auth.authenticate(token).await?;
         Err(Problem::forbidden("administrator_only", "Only the platform's administrator may do this."))
     }
 }
 
-fn bearer(parts: &Parts) -> Result<&str, Problem> {
-    parts
-        .headers
+/// The token of the header `Authorization`.
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+    headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.split_once(' '))

@@ -4,8 +4,11 @@
 //! Errors: a handler returns [`Problem`].
 
 pub mod auth;
+pub mod caching;
 pub mod commands;
 pub mod extract;
+pub mod jwks;
+pub mod limits;
 pub mod position;
 pub mod problem;
 pub mod token;

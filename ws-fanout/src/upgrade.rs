@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use futures::FutureExt;
 use hyper::upgrade::OnUpgrade;
+use roomlog_web::limits::Kind;
 use roomlog_web::{Authenticated, Problem};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -65,7 +66,8 @@ async fn upgrade(hub: Arc<Hub>, request: &Parts, upgraded: Option<OnUpgrade>) ->
     let accept = check_handshake(request)?;
     check_query(request.uri.query().unwrap_or_default())?;
     check_origin(headers, &hub.options.origins)?;
-    let who = authenticate(&hub, headers)?;
+    let who = authenticate(&hub, headers).await?;
+    hub.deps.auth.limiter.account(Kind::Socket, who.account_id)?;
     let upgraded = upgraded.ok_or_else(upgrade_required)?;
     if !is_started(&hub) {
         return Err(opening::not_caught_up().into());
@@ -167,7 +169,7 @@ fn check_origin(headers: &HeaderMap, listed: &[String]) -> Result<(), Problem> {
     Err(Problem::forbidden("origin_not_allowed", "Pages of this origin may not open the stream."))
 }
 
-fn authenticate(hub: &Hub, headers: &HeaderMap) -> Result<Authenticated, Problem> {
+async fn authenticate(hub: &Hub, headers: &HeaderMap) -> Result<Authenticated, Problem> {
     let header = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok()?.split_once(' '))
@@ -180,7 +182,7 @@ fn authenticate(hub: &Hub, headers: &HeaderMap) -> Result<Authenticated, Problem
             "Send an access token as `Authorization: Bearer …` or as a subprotocol `bearer.…`.",
         )
     })?;
-    hub.deps.auth.verify(token)
+    hub.deps.auth.authenticate(token).await
 }
 
 fn subprotocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {

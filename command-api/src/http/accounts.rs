@@ -11,6 +11,7 @@ use super::CommandApi;
 use super::key::Key;
 use crate::accounts::Registration;
 use crate::sessions::Granted;
+use crate::text;
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -131,6 +132,7 @@ pub async fn log_in(
     State(api): State<CommandApi>,
     Json(body): Json<LogInBody>,
 ) -> Result<(StatusCode, Json<SessionView>), Problem> {
+    api.auth.limiter.login_name(&text::fold(&body.login))?;
     let granted = api.sessions.log_in(&body.login, body.password).await?;
     Ok((StatusCode::CREATED, Json(granted.into())))
 }

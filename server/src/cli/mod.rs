@@ -1,6 +1,7 @@
 //! The command line.
 
 mod import;
+mod keys;
 mod projections;
 
 use std::path::PathBuf;
@@ -30,6 +31,9 @@ enum Command {
     /// List the projections, or build one anew from the log.
     #[command(subcommand)]
     Projections(projections::Command),
+    /// The keys that sign access tokens: list them, add one, destroy one.
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Print the OpenAPI document.
     Openapi,
 }
@@ -44,6 +48,9 @@ impl Cli {
             }
             Some(Command::Projections(command)) => {
                 Box::pin(projections::run(command, &Config::load(self.config.as_deref())?)).await
+            }
+            Some(Command::Keys(command)) => {
+                Box::pin(keys::run(command, &Config::load(self.config.as_deref())?)).await
             }
             Some(Command::Openapi) => {
                 println!("{}", openapi::document().to_pretty_json()?);

@@ -13,6 +13,7 @@ use figment::Figment;
 use figment::providers::{Format, Serialized, Toml};
 use figment::value::{Dict, Value};
 use roomlog_members::Role;
+use roomlog_web::limits::Limits;
 use serde::{Deserialize, Serialize};
 
 use self::internal::InternalSettings;
@@ -45,6 +46,9 @@ pub struct Config {
     pub otlp_endpoint: String,
     /// Of the traces that begin here, the part that is sampled, from 0 to 1.
     pub otlp_sample_ratio: f64,
+    /// How often clients may ask.
+    #[serde(flatten)]
+    pub limits: Limits,
     #[serde(flatten)]
     pub log: LogSettings,
     #[serde(flatten)]
@@ -68,6 +72,7 @@ impl Default for Config {
             max_connections: 20_000,
             otlp_endpoint: String::new(),
             otlp_sample_ratio: 0.01,
+            limits: Limits::default(),
             log: LogSettings::default(),
             stores: StoreSettings::default(),
             internal: InternalSettings::default(),

@@ -13,6 +13,7 @@ use roomlog_projectors::Projectors;
 use roomlog_query_api::QueryApi;
 use roomlog_rpc::{RemoteCommands, RemoteCommandsOptions, Services};
 use roomlog_web::commands::Commands;
+use roomlog_web::limits::RateLimited;
 use roomlog_ws_fanout::{Fanout, FanoutDeps, Options as FanoutOptions};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -108,6 +109,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             )),
             (None, None) => anyhow::bail!("a ws-fanout without command-api has to be among others"),
         };
+        let client_commands = RateLimited::new(client_commands, platform.auth.limiter.clone());
         let fanout = Fanout::new(
             FanoutDeps {
                 log: platform.log.clone(),
@@ -119,7 +121,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
                 sealer: platform.sealer.clone(),
                 progress: platform.progress.clone(),
                 auth: platform.auth.clone(),
-                commands: client_commands,
+                commands: Arc::new(client_commands),
             },
             // Alone, every partition is followed: the tails tell of everything.
             FanoutOptions {
@@ -158,7 +160,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             metrics.run_upkeep();
         }
     });
-    let router = http::router(api, queries, stream, health.router());
+    let router = http::router(platform.auth.clone(), api, queries, stream, health.router());
     let server =
         tokio::spawn(listener::serve(listener, router, config.max_connections, stop_serving.clone()));
     greet(&platform, &roles, &url);

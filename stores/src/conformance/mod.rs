@@ -126,6 +126,7 @@ macro_rules! secrets_store_conformance {
     ($name:ident, $backend:expr) => {
         $crate::store_conformance!($name, secrets, $backend,
             the_first_platform_key_wins,
+            platform_keys_are_listed_by_prefix_and_removed,
             the_first_key_of_an_owner_wins_whoever_asks,
             keys_come_in_the_order_asked,
             a_reservation_is_new_once_and_then_existing,
@@ -158,6 +159,7 @@ macro_rules! secrets_store_conformance {
             a_cache_over_its_limit_loads_again,
             fingerprints_depend_on_account_and_body,
             platform_keys_have_names,
+            platform_keys_of_a_prefix_are_opened_under_their_names,
         );
     };
 }

@@ -224,3 +224,22 @@ pub async fn platform_keys_have_names(backend: &Secrets) {
     assert_eq!(sealer(&store).platform_key("ids").await.unwrap(), ids);
     assert_ne!(sealer(&store).platform_key("tokens").await.unwrap(), ids);
 }
+
+pub async fn platform_keys_of_a_prefix_are_opened_under_their_names(backend: &Secrets) {
+    let store = backend.open().await;
+    let sealer = sealer(&store);
+    assert!(sealer.platform_keys("tokens").await.unwrap().is_empty());
+    let (first, second) =
+        (sealer.platform_key("tokens").await.unwrap(), sealer.platform_key("tokens/1").await.unwrap());
+    sealer.platform_key("ids").await.unwrap();
+    let expected = [("tokens".to_owned(), first), ("tokens/1".to_owned(), second)];
+    assert_eq!(sealer.platform_keys("tokens").await.unwrap(), expected);
+    assert!(sealer.remove_platform_key("tokens").await.unwrap());
+    assert!(!sealer.remove_platform_key("tokens").await.unwrap());
+    assert_eq!(sealer.platform_keys("tokens").await.unwrap(), expected[1..]);
+
+    // A key that was put under another name does not pass for the one of that name.
+    let wrapped = store.platform_key("tokens/1", b"").await.unwrap();
+    store.platform_key("tokens/2", &wrapped).await.unwrap();
+    assert!(matches!(sealer.platform_keys("tokens").await, Err(SealError::Store(_))));
+}

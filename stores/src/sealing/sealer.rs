@@ -129,6 +129,21 @@ impl Sealer {
         Ok(**self.unwrap_key(&aad, &stored)?)
     }
 
+    /// The platform's keys whose names begin so, with their names and in their order. Not cached.
+    pub async fn platform_keys(&self, prefix: &str) -> Result<Vec<(String, [u8; 32])>, SealError> {
+        let stored = self.0.secrets.platform_keys(prefix).await?;
+        let open = |(name, wrapped): (String, Vec<u8>)| {
+            let key = **self.unwrap_key(&aad::platform_key(&name), &wrapped)?;
+            Ok((name, key))
+        };
+        stored.into_iter().map(open).collect()
+    }
+
+    /// Destroys the platform's key of this name; answers whether there was one.
+    pub async fn remove_platform_key(&self, name: &str) -> Result<bool, SealError> {
+        Ok(self.0.secrets.remove_platform_key(name).await?)
+    }
+
     /// Drops the key from memory, at once: it was destroyed.
     pub fn forget(&self, owner: KeyOwner) {
         self.0.cache.forget(owner);

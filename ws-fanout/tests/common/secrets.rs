@@ -24,6 +24,14 @@ impl SecretsStore for FaultySecrets {
         away()
     }
 
+    async fn platform_keys(&self, _: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        away()
+    }
+
+    async fn remove_platform_key(&self, _: &str) -> Result<bool, StoreError> {
+        away()
+    }
+
     async fn create_keys(&self, _: &[(KeyOwner, Vec<u8>)]) -> Result<Vec<Vec<u8>>, StoreError> {
         away()
     }

@@ -71,6 +71,29 @@ pub async fn the_first_platform_key_wins(backend: &Secrets) {
     assert_eq!(store.platform_key("other", b"other").await.unwrap(), b"other");
 }
 
+pub async fn platform_keys_are_listed_by_prefix_and_removed(backend: &Secrets) {
+    let store = backend.open().await;
+    let list = async |prefix: &str| store.platform_keys(prefix).await.unwrap();
+    assert_eq!(list("").await, []);
+    for name in ["tokens/2", "tokens/10", "tokens", "token%", "t_kens/1", "Tokens/3", "ids"] {
+        store.platform_key(name, name.as_bytes()).await.unwrap();
+    }
+    let named = |names: &[&str]| -> Vec<(String, Vec<u8>)> {
+        names.iter().map(|name| ((*name).to_owned(), name.as_bytes().to_vec())).collect()
+    };
+    assert_eq!(list("tokens").await, named(&["tokens", "tokens/10", "tokens/2"]), "in the order of bytes");
+    assert_eq!(list("tokens/").await, named(&["tokens/10", "tokens/2"]));
+    assert_eq!(list("token%").await, named(&["token%"]), "a prefix is no pattern");
+    assert_eq!(list("t_kens").await, named(&["t_kens/1"]));
+    assert_eq!(list("").await.len(), 7);
+
+    assert!(store.remove_platform_key("tokens/2").await.unwrap());
+    assert!(!store.remove_platform_key("tokens/2").await.unwrap());
+    assert_eq!(list("tokens/").await, named(&["tokens/10"]));
+    // What is made under that name later is another key.
+    assert_eq!(store.platform_key("tokens/2", b"new").await.unwrap(), b"new");
+}
+
 pub async fn the_first_key_of_an_owner_wins_whoever_asks(backend: &Secrets) {
     let store = backend.open().await;
     // A room's id may be an account's.

@@ -19,6 +19,22 @@ pub async fn platform_key(connection: &mut PgConnection, name: &str, candidate: 
         .await
 }
 
+pub async fn platform_keys(connection: &mut PgConnection, prefix: &str) -> Result<Vec<(String, Vec<u8>)>> {
+    // In the order of the bytes, whatever the database's collation is.
+    sqlx::query_as(
+        r#"SELECT name, wrapped FROM platform_key WHERE starts_with(name, $1) ORDER BY name COLLATE "C""#,
+    )
+    .bind(prefix)
+    .fetch_all(connection)
+    .await
+}
+
+pub async fn remove_platform_key(connection: &mut PgConnection, name: &str) -> Result<bool> {
+    let removed =
+        sqlx::query("DELETE FROM platform_key WHERE name = $1").bind(name).execute(connection).await?;
+    Ok(removed.rows_affected() > 0)
+}
+
 pub async fn create(
     connection: &mut PgConnection,
     candidates: &[(KeyOwner, Vec<u8>)],

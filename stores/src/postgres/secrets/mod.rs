@@ -59,6 +59,14 @@ impl SecretsStore for PostgresSecretsStore {
         run!(&self.database, |connection| keys::platform_key(connection, name, candidate))
     }
 
+    async fn platform_keys(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        run!(&self.database, |connection| keys::platform_keys(connection, prefix))
+    }
+
+    async fn remove_platform_key(&self, name: &str) -> Result<bool, StoreError> {
+        run!(&self.database, |connection| keys::remove_platform_key(connection, name))
+    }
+
     async fn create_keys(&self, candidates: &[(KeyOwner, Vec<u8>)]) -> Result<Vec<Vec<u8>>, StoreError> {
         run!(&self.database, |connection| keys::create(connection, candidates))
     }

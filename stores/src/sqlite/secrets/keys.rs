@@ -27,6 +27,27 @@ pub async fn platform_key(pools: &Pools, name: &str, candidate: &[u8]) -> sqlx::
     Ok(stored)
 }
 
+pub async fn platform_keys(readers: &SqlitePool, prefix: &str) -> sqlx::Result<Vec<(String, Vec<u8>)>> {
+    // Not LIKE: a name may hold its wildcards. There are a handful of keys.
+    sqlx::query_as(
+        "SELECT name, wrapped FROM platform_key WHERE substr(name, 1, length($1)) = $1 ORDER BY name",
+    )
+    .bind(prefix)
+    .fetch_all(readers)
+    .await
+}
+
+pub async fn remove_platform_key(pools: &Pools, name: &str) -> sqlx::Result<bool> {
+    let mut transaction = pools.begin().await?;
+    let removed = sqlx::query("DELETE FROM platform_key WHERE name = $1")
+        .bind(name)
+        .execute(&mut *transaction)
+        .await?
+        .rows_affected();
+    transaction.commit().await?;
+    Ok(removed > 0)
+}
+
 pub async fn create(pools: &Pools, candidates: &[(KeyOwner, Vec<u8>)]) -> sqlx::Result<Vec<Vec<u8>>> {
     let mut transaction = pools.begin().await?;
     for chunk in candidates.chunks(ROWS_PER_STATEMENT) {

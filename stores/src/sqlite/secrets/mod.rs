@@ -55,6 +55,14 @@ impl SecretsStore for SqliteSecretsStore {
         keys::platform_key(&self.pools, name, candidate).await.map_err(failed)
     }
 
+    async fn platform_keys(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        keys::platform_keys(self.pools.readers(), prefix).await.map_err(failed)
+    }
+
+    async fn remove_platform_key(&self, name: &str) -> Result<bool, StoreError> {
+        keys::remove_platform_key(&self.pools, name).await.map_err(failed)
+    }
+
     async fn create_keys(&self, candidates: &[(KeyOwner, Vec<u8>)]) -> Result<Vec<Vec<u8>>, StoreError> {
         keys::create(&self.pools, candidates).await.map_err(failed)
     }
