@@ -1,6 +1,7 @@
 //! Applying kept records in order.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry as Slot;
 use std::sync::Arc;
 
 use roomlog_eventlog::{Accepted, Command, Content, Cursor, Frame};
@@ -154,9 +155,9 @@ impl Keeper {
         for record in super::pick(records, &split, &[subject]) {
             let Content::Command(command) = &record.content else { continue };
             for (room, _) in command.events.iter().filter_map(|event| event.timeline()) {
-                if !held.contains_key(&room) {
+                if let Slot::Vacant(vacant) = held.entry(room) {
                     let last = pipeline.again(|| async { Ok(pipeline.projector.held(room).await?) }).await?;
-                    held.insert(room, last);
+                    vacant.insert(last);
                 }
             }
         }

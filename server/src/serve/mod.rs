@@ -42,7 +42,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         },
     )?;
     let metrics = install_metrics()?;
-    let platform = Platform::open(&config).await?;
+    let platform = Box::pin(Platform::open(&config)).await?;
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
