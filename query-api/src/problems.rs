@@ -14,8 +14,9 @@ pub enum QueryProblems {
     #[response(status = 401, content_type = "application/problem+json")]
     Unauthorized(Problem),
     /// `not_up_to_position`: what is read does not reflect `min_position` within `wait_ms`.
-    /// `store_unavailable`: a store is away. `busy`: too many queries are under way. `quarantined`: records of the room are set aside until an
-    /// operator has them retried; `detail` names the projection.
+    /// `store_unavailable`: a store is away. `busy`: too many queries are under way. `quarantined`:
+    /// records of the room are set aside until an operator has them retried; `detail` names the
+    /// projection.
     #[response(
         status = 503,
         content_type = "application/problem+json",
