@@ -60,7 +60,7 @@ async fn events(client: &mut Client, room: RoomId, count: usize) -> Vec<u64> {
             (&"event".into(), &room.to_string().into()),
             "{frame}"
         );
-        seqs.push(frame["seq"].as_u64().unwrap());
+        seqs.push(frame["seq"].as_u64().expect("an event has a seq"));
     }
     seqs
 }
