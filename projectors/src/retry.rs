@@ -15,7 +15,7 @@ use crate::quarantine::Keeper;
 use crate::{Error, Options, Stores};
 
 /// Without a record less for this long, whoever took up the retry has died.
-const NO_PROGRESS: Duration = Duration::from_secs(60);
+const NO_PROGRESS: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Of one subject.

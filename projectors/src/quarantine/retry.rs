@@ -1,13 +1,14 @@
 //! Applying kept records in order.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use roomlog_eventlog::{Accepted, Command, Content, Cursor, Frame};
 use roomlog_schemas::event::Seq;
 use roomlog_schemas::{Announced, CodecError, CommandRecord, RoomId, decode_event};
 use roomlog_stores::progress::Projection;
-use roomlog_stores::quarantine::{Entry, Known, Quarantine, Subject};
+use roomlog_stores::quarantine::{self, Known, Quarantine, Subject};
 
 use super::Keeper;
 use super::subjects::filter;
@@ -114,7 +115,7 @@ impl Keeper {
         pipeline: &Pipeline,
         cursor: &Cursor,
         subject: Subject,
-        entries: &[Entry],
+        entries: &[quarantine::Entry],
         announced: &Announced,
     ) -> Result<Option<(u64, String)>, Error> {
         let mut records = Vec::with_capacity(entries.len());
@@ -159,9 +160,9 @@ impl Keeper {
         for record in super::pick(records, &split, &[subject]) {
             let Content::Command(command) = &record.content else { continue };
             for (room, _) in command.events.iter().filter_map(|event| event.timeline()) {
-                if !held.contains_key(&room) {
-                    let last = pipeline.again(|| async { Ok(pipeline.projector.held(room).await?) }).await?;
-                    held.insert(room, last);
+                if let Entry::Vacant(unknown) = held.entry(room) {
+                    let last = || async { Ok(pipeline.projector.held(room).await?) };
+                    unknown.insert(pipeline.again(last).await?);
                 }
             }
         }
@@ -176,7 +177,7 @@ impl Keeper {
     }
 }
 
-fn decode(entry: &Entry, announced: &Announced) -> Result<Accepted, String> {
+fn decode(entry: &quarantine::Entry, announced: &Announced) -> Result<Accepted, String> {
     let Frame::Record { body, .. } = Frame::decode(&entry.record).map_err(|error| chain(&error))? else {
         return Err("a claim was kept".to_owned());
     };

@@ -54,7 +54,7 @@ pub async fn run(command: Command, config: &Config) -> anyhow::Result<()> {
     if !config.data.exists() {
         bail!("there is no data folder {}", config.data.display());
     }
-    let platform = Platform::open(config).await?;
+    let platform = Box::pin(Platform::open(config)).await?;
     match command {
         Command::List { json } => list(&platform, &platform.quarantine, json).await,
         Command::Rebuild { projection } => rebuild(&platform, &platform.quarantine, projection.into()).await,
