@@ -15,7 +15,7 @@ use crate::quarantine::Keeper;
 use crate::{Error, Options, Stores};
 
 /// Without a record less for this long, whoever took up the retry has died.
-const NO_PROGRESS: Duration = Duration::from_secs(60);
+const NO_PROGRESS: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Of one subject.
@@ -25,7 +25,8 @@ pub enum Retried {
     Over { records: u64 },
     /// A record still cannot be used: it and what follows it stays in quarantine.
     Failed { left: Quarantined },
-    /// Nothing has become of it. It may be asked for again.
+    /// Nothing has become of it, or its records have still to be read again after a kill. It stays
+    /// asked for.
     Unanswered,
 }
 
@@ -45,11 +46,14 @@ pub async fn retry(
     for row in before {
         let taken_up =
             wait(quarantine, projection, &row, options.take_up, |now| !now.retry_requested).await?;
-        if matches!(&taken_up, Waited::InVain) {
-            here(projection, &row, log, stores, quarantine, options).await?;
+        let mut patience = NO_PROGRESS;
+        if matches!(&taken_up, Waited::InVain)
+            && !here(projection, &row, log, stores, quarantine, options).await?
+        {
+            patience = Duration::ZERO;
         }
         let failed = |now: &Quarantined| now.failed_retries > row.failed_retries;
-        let outcome = match wait(quarantine, projection, &row, NO_PROGRESS, failed).await? {
+        let outcome = match wait(quarantine, projection, &row, patience, failed).await? {
             Waited::Gone => Retried::Over { records: row.records },
             Waited::Holds(left) => Retried::Failed { left },
             Waited::InVain => Retried::Unanswered,
@@ -106,7 +110,7 @@ async fn wait(
     }
 }
 
-/// A projector that comes to life meanwhile moves the cursor, and then does it itself.
+/// False if the projection has still to come to what is kept.
 async fn here(
     projection: Projection,
     row: &Quarantined,
@@ -114,7 +118,7 @@ async fn here(
     stores: &Stores,
     quarantine: &Quarantine,
     options: &Options,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let pipeline = Pipeline {
         log: log.clone(),
         projector: projector(projection, stores),
@@ -124,10 +128,14 @@ async fn here(
         stop: CancellationToken::new(),
         status: None,
     };
-    let Some(cursor) = pipeline.stored_cursor().await? else { return Ok(()) };
-    let mut keeper = Keeper::load(&pipeline, Some(quarantine.clone()), Scope::current(projection)).await?;
-    match keeper.retry(&pipeline, &cursor, row.subject).await {
-        Err(error) if error.is_cursor_moved() => Ok(()),
-        outcome => outcome,
+    loop {
+        let Some(cursor) = pipeline.stored_cursor().await? else { return Ok(false) };
+        let mut keeper =
+            Keeper::load(&pipeline, Some(quarantine.clone()), Scope::current(projection)).await?;
+        match keeper.retry(&pipeline, &cursor, row.subject).await {
+            // A projector came to life: it takes the mark, or this process does next time.
+            Err(error) if error.is_cursor_moved() => tokio::time::sleep(LOOK).await,
+            outcome => return outcome,
+        }
     }
 }

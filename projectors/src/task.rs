@@ -150,7 +150,10 @@ impl Task {
                 }
                 wanted = keeper.retry_wanted() => {
                     for subject in wanted {
-                        keeper.retry(pipeline, batches.cursor(), subject).await?;
+                        if !keeper.retry(pipeline, batches.cursor(), subject).await? {
+                            // Its records are about to be read.
+                            tokio::time::sleep(self.options.shortest_pause).await;
+                        }
                     }
                 }
             }

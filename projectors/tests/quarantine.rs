@@ -216,7 +216,7 @@ async fn whatever_fails_and_whenever_it_is_killed_retries_make_it_whole() {
                 }
             }
             if random.random() {
-                running.kill();
+                running.kill().await;
             } else {
                 running.caught_up(&log).await;
                 running.stop().await.unwrap();

@@ -1,14 +1,18 @@
 //! Applying kept records in order.
 
 use std::collections::HashMap;
+<<<<<<< HEAD
 use std::collections::hash_map::Entry as Slot;
+=======
+use std::collections::hash_map::Entry;
+>>>>>>> projectors
 use std::sync::Arc;
 
 use roomlog_eventlog::{Accepted, Command, Content, Cursor, Frame};
 use roomlog_schemas::event::Seq;
 use roomlog_schemas::{Announced, CodecError, CommandRecord, RoomId, decode_event};
 use roomlog_stores::progress::Projection;
-use roomlog_stores::quarantine::{Entry, Known, Quarantine, Subject};
+use roomlog_stores::quarantine::{self, Known, Quarantine, Subject};
 
 use super::Keeper;
 use super::subjects::filter;
@@ -43,24 +47,27 @@ impl Keeper {
 
     /// Retries a subject that is marked for it, while the projection stands at this cursor; nothing if
     /// another took the mark. If all that is kept can be used, the quarantine is over; what cannot
-    /// stays, with all after it.
+    /// stays, with all after it. False if all that is left lies ahead of the cursor, kept by a projector
+    /// that was killed before it passed: the mark stays until it is read again.
     pub async fn retry(
         &mut self,
         pipeline: &Pipeline,
         cursor: &Cursor,
         subject: Subject,
-    ) -> Result<(), Error> {
-        let Some(quarantine) = self.quarantine.clone() else { return Ok(()) };
+    ) -> Result<bool, Error> {
+        let Some(quarantine) = self.quarantine.clone() else { return Ok(true) };
         let (store, projection) = (quarantine.store(), self.scope.projection);
+        let mut is_done = true;
         if pipeline.again(|| async { Ok(store.take_retry(projection, subject).await?) }).await? {
             let outcome = self.apply_all(pipeline, cursor, subject, &quarantine).await;
-            if outcome.is_err() {
-                // Somebody moved the cursor, or the stores are away: still to be done.
+            if !matches!(outcome, Ok(true)) {
+                // Or somebody moved the cursor, or the stores are away.
                 store.request_retry(projection, Some(subject)).await?;
             }
-            outcome?;
+            is_done = outcome?;
         }
-        self.tell_readers(pipeline).await
+        self.tell_readers(pipeline).await?;
+        Ok(is_done)
     }
 
     /// In order and in place.
@@ -70,7 +77,7 @@ impl Keeper {
         cursor: &Cursor,
         subject: Subject,
         quarantine: &Quarantine,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let (store, scope) = (quarantine.store(), self.scope);
         let (projection, partition) = (scope.projection.name(), pipeline.partition);
         let announced = Announced::from_json(cursor.announced.iter().map(String::as_str));
@@ -79,7 +86,7 @@ impl Keeper {
                 pipeline.again(|| async { Ok(store.entries(scope, subject, 0, AT_ONCE).await?) }).await?;
             // What lies ahead is still to be read from the log.
             entries.retain(|entry| entry.offset < cursor.next_offset);
-            let Some(last) = entries.last().map(|entry| entry.offset) else { return Ok(()) };
+            let Some(last) = entries.last().map(|entry| entry.offset) else { return Ok(false) };
             let failure = match &announced {
                 Ok(announced) => self.apply_kept(pipeline, cursor, subject, &entries, announced).await?,
                 Err(error) => entries.first().map(|entry| (entry.offset, chain(error))),
@@ -92,13 +99,15 @@ impl Keeper {
             }
             if let Some((offset, reason)) = failure {
                 tracing::error!(projection, %partition, %subject, offset, reason, "a retry failed");
-                return pipeline
+                pipeline
                     .again(|| async { Ok(store.retry_failed(scope, subject, offset, &reason).await?) })
-                    .await;
+                    .await?;
+                return Ok(true);
             }
             if is_over {
                 tracing::info!(projection, %partition, %subject, "its quarantine is over");
-                return self.reload(pipeline).await;
+                self.reload(pipeline).await?;
+                return Ok(true);
             }
         }
     }
@@ -110,7 +119,7 @@ impl Keeper {
         pipeline: &Pipeline,
         cursor: &Cursor,
         subject: Subject,
-        entries: &[Entry],
+        entries: &[quarantine::Entry],
         announced: &Announced,
     ) -> Result<Option<(u64, String)>, Error> {
         let mut records = Vec::with_capacity(entries.len());
@@ -155,9 +164,15 @@ impl Keeper {
         for record in super::pick(records, &split, &[subject]) {
             let Content::Command(command) = &record.content else { continue };
             for (room, _) in command.events.iter().filter_map(|event| event.timeline()) {
+<<<<<<< HEAD
                 if let Slot::Vacant(vacant) = held.entry(room) {
                     let last = pipeline.again(|| async { Ok(pipeline.projector.held(room).await?) }).await?;
                     vacant.insert(last);
+=======
+                if let Entry::Vacant(unknown) = held.entry(room) {
+                    let last = || async { Ok(pipeline.projector.held(room).await?) };
+                    unknown.insert(pipeline.again(last).await?);
+>>>>>>> projectors
                 }
             }
         }
@@ -172,7 +187,7 @@ impl Keeper {
     }
 }
 
-fn decode(entry: &Entry, announced: &Announced) -> Result<Accepted, String> {
+fn decode(entry: &quarantine::Entry, announced: &Announced) -> Result<Accepted, String> {
     let Frame::Record { body, .. } = Frame::decode(&entry.record).map_err(|error| chain(&error))? else {
         return Err("a claim was kept".to_owned());
     };

@@ -166,9 +166,14 @@ impl Running {
         self.task.await.expect("the service does not panic")
     }
 
-    /// Ends them as a kill does.
-    pub fn kill(self) {
+    /// Ends them as a kill does; they do nothing any more when this returns.
+    pub async fn kill(self) {
         self.task.abort();
+        let _ = self.task.await;
+        // What it had spawned ends as the runtime comes to it.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
     }
 }
 

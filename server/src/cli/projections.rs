@@ -143,7 +143,7 @@ async fn retry(
             }
             Retried::Unanswered => {
                 left += 1;
-                println!("{subject}: nobody finished it; ask again.");
+                println!("{subject}: not done yet; a running projector will do it.");
             }
         }
     }
