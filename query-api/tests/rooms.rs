@@ -48,12 +48,10 @@ async fn a_caller_lists_its_rooms_in_pages() {
     }
     assert_eq!(walk(&fixture, bob, "/v1/rooms", 50, "name").await, ["Room 2"]);
     let nobody = AccountId::from_u128(1);
-<<<<<<< HEAD
-    assert_eq!(fixture.get(nobody, "/v1/rooms").await.ok(), json!({"items": [], "next_cursor": null, "incomplete": false}));
-=======
-    let nothing = json!({"items": [], "next_cursor": null, "incomplete": false});
-    assert_eq!(fixture.get(nobody, "/v1/rooms").await.ok(), nothing);
->>>>>>> projectors
+    assert_eq!(
+        fixture.get(nobody, "/v1/rooms").await.ok(),
+        json!({"items": [], "next_cursor": null, "incomplete": false})
+    );
 }
 
 #[tokio::test]

@@ -1,11 +1,7 @@
 //! Applying kept records in order.
 
 use std::collections::HashMap;
-<<<<<<< HEAD
-use std::collections::hash_map::Entry as Slot;
-=======
 use std::collections::hash_map::Entry;
->>>>>>> projectors
 use std::sync::Arc;
 
 use roomlog_eventlog::{Accepted, Command, Content, Cursor, Frame};
@@ -164,15 +160,9 @@ impl Keeper {
         for record in super::pick(records, &split, &[subject]) {
             let Content::Command(command) = &record.content else { continue };
             for (room, _) in command.events.iter().filter_map(|event| event.timeline()) {
-<<<<<<< HEAD
-                if let Slot::Vacant(vacant) = held.entry(room) {
-                    let last = pipeline.again(|| async { Ok(pipeline.projector.held(room).await?) }).await?;
-                    vacant.insert(last);
-=======
                 if let Entry::Vacant(unknown) = held.entry(room) {
                     let last = || async { Ok(pipeline.projector.held(room).await?) };
                     unknown.insert(pipeline.again(last).await?);
->>>>>>> projectors
                 }
             }
         }
