@@ -15,6 +15,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use crate::draining::Draining;
+
 /// A client that has not sent its headers by then is cut off.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Larger headers are refused (431).
@@ -55,7 +57,7 @@ pub async fn serve(
         let _ = stream.set_nodelay(true);
         let with_peer = move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
-            request
+            request.map(|body| axum::body::Body::new(Draining::new(body)))
         };
         let service = TowerToHyperService::new(router.clone().map_request(with_peer));
         let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), service);

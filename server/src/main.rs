@@ -3,6 +3,7 @@
 mod cli;
 mod config;
 mod docs;
+mod draining;
 mod files;
 mod health;
 mod http;

@@ -100,7 +100,13 @@ impl Platform {
                 )
             }
         };
-        let master = MasterKey::load_or_create(&config.master_key_file())?;
+        let master_key_file = config.master_key_file();
+        anyhow::ensure!(
+            master_key_file.exists() || secrets.platform_keys("").await?.is_empty(),
+            "there is no master key at {}, but the secrets store holds keys that one wraps: bring it back",
+            master_key_file.display()
+        );
+        let master = MasterKey::load_or_create(&master_key_file)?;
         let sealer = Sealer::new(secrets.clone(), master, config.key_cache_mb * 1024 * 1024);
         let id_key = IdKey::new(sealer.platform_key("id").await?);
         let tokens = Tokens::load(Arc::new(sealer.clone())).await?;

@@ -74,7 +74,7 @@ impl CommandRole {
             writers: writers.clone(),
             sealer: platform.sealer.clone(),
             id_key: platform.id_key.clone(),
-            rooms: platform.rooms.clone(),
+            rooms: platform.quarantine.guard_rooms(platform.rooms.clone()),
             progress: platform.progress.clone(),
         };
         let passwords = Passwords::new(std::thread::available_parallelism().map_or(1, usize::from));

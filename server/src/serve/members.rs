@@ -35,7 +35,14 @@ impl Neighbours {
             .with_context(|| format!("cannot listen on {listen} for other processes"))?;
         let host = match &config.internal.internal_address {
             Some(address) => address.clone(),
-            None => listener.local_addr()?.to_string(),
+            None => {
+                let own = listener.local_addr()?;
+                anyhow::ensure!(
+                    !own.ip().is_unspecified(),
+                    "nobody can reach {own}: say with ROOMLOG_INTERNAL_ADDRESS how other processes reach this one"
+                );
+                own.to_string()
+            }
         };
         let address = format!("{}://{host}", transport.scheme());
         let own = Heartbeat::new(process, roles.to_vec(), address);

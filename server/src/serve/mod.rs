@@ -114,7 +114,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             FanoutDeps {
                 log: platform.log.clone(),
                 identity: platform.identity,
-                rooms: platform.rooms.clone(),
+                // Of a room in quarantine nothing is sent that a kept removal may forbid.
+                rooms: platform.quarantine.guard_rooms(platform.rooms.clone()),
                 directory: platform.directory.clone(),
                 secrets: platform.secrets.clone(),
                 signals: platform.broadcasts.as_ref().map(|broadcasts| broadcasts.signals.clone()),
