@@ -127,8 +127,15 @@ mod tests {
     use super::super::kafka::CLUSTER_ID;
     use super::*;
 
-    /// Settings that say where things are, which differs inside a container.
-    const PLACES: [&str; 4] = ["controller.quorum.voters", "listeners", "advertised.listeners", "log.dirs"];
+    /// Settings that say where things are, which differs inside a container: there, other containers have a listener of
+    /// their own.
+    const PLACES: [&str; 5] = [
+        "controller.quorum.voters",
+        "listeners",
+        "advertised.listeners",
+        "listener.security.protocol.map",
+        "log.dirs",
+    ];
 
     fn read(path: &str) -> String {
         std::fs::read_to_string(workspace::root().join(Path::new(path))).unwrap()
