@@ -36,7 +36,7 @@ impl Shared {
             brokers: kafka()?,
             cql: named("ROOMLOG_TEST_CQL", "ROOMLOG_TEST_REQUIRE_CQL")?,
             postgres: named("ROOMLOG_TEST_POSTGRES", "ROOMLOG_TEST_REQUIRE_POSTGRES")?,
-            name: format!("t{}", Uuid::new_v4().simple()),
+            name: format!("t{}", &Uuid::new_v4().simple().to_string()[..16]),
             counts,
             secrets: TempDir::new().unwrap(),
         })
