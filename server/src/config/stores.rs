@@ -34,6 +34,8 @@ pub struct StoreSettings {
     pub postgres_secrets_password_file: Option<PathBuf>,
     pub postgres_directory_schema: String,
     pub postgres_secrets_schema: String,
+    /// Beside the directory's.
+    pub postgres_quarantine_schema: String,
     pub postgres_ca_file: Option<PathBuf>,
     /// Connections of one process to each of both.
     pub postgres_max_connections: Option<u32>,
@@ -60,6 +62,7 @@ impl Default for StoreSettings {
             postgres_secrets_password_file: None,
             postgres_directory_schema: "directory".into(),
             postgres_secrets_schema: "secrets".into(),
+            postgres_quarantine_schema: "quarantine".into(),
             postgres_ca_file: None,
             postgres_max_connections: None,
         }
@@ -114,6 +117,7 @@ impl StoreSettings {
             config.password = password;
             config.directory_schema.clone_from(&self.postgres_directory_schema);
             config.secrets_schema.clone_from(&self.postgres_secrets_schema);
+            config.quarantine_schema.clone_from(&self.postgres_quarantine_schema);
             config.ca_file.clone_from(&self.postgres_ca_file);
             config.max_connections = self.postgres_max_connections.unwrap_or(config.max_connections);
             anyhow::Ok(config)

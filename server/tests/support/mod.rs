@@ -1,6 +1,7 @@
 //! The real binary as a process of its own, and clients of it.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod shared;
 pub mod stream;
 
 use std::path::Path;
@@ -267,11 +268,16 @@ impl Answer {
 
 /// The brokers of a real Kafka. `None` skips the test, which is said and fails where it may not be.
 pub fn kafka() -> Option<String> {
-    match std::env::var("ROOMLOG_TEST_KAFKA") {
-        Ok(brokers) if !brokers.is_empty() => Some(brokers),
+    named("ROOMLOG_TEST_KAFKA", "ROOMLOG_TEST_REQUIRE_KAFKA")
+}
+
+/// Where a server to test with is, likewise.
+fn named(setting: &str, required: &str) -> Option<String> {
+    match std::env::var(setting) {
+        Ok(place) if !place.is_empty() => Some(place),
         _ => {
-            assert!(std::env::var_os("ROOMLOG_TEST_REQUIRE_KAFKA").is_none(), "a Kafka is required");
-            eprintln!("skipped: ROOMLOG_TEST_KAFKA is not set");
+            assert!(std::env::var_os(required).is_none(), "{required} is set and {setting} is not");
+            eprintln!("skipped: {setting} is not set");
             None
         }
     }
