@@ -26,6 +26,8 @@ pub fn roomlog() -> Command {
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .env_remove("ROOMLOG_LOG")
+        .env_remove("ROOMLOG_ROOM_STORE")
+        .env_remove("ROOMLOG_SQL_STORE")
         .env("ROOMLOG_LOG_LEVEL", "warn");
     command
 }

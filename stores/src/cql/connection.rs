@@ -9,8 +9,10 @@ use scylla::serialize::batch::BatchValues;
 use scylla::serialize::row::SerializeRow;
 use scylla::statement::batch::{Batch, BatchStatement, BatchType};
 use scylla::statement::prepared::PreparedStatement;
+use scylla::statement::unprepared::Statement;
 use scylla::value::{CqlValue, Row};
 use std::ops::ControlFlow;
+use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::config::CqlConfig;
@@ -19,6 +21,9 @@ use crate::StoreError;
 
 /// Rows fetched at a time; with rows as large as they may be, some 64 MiB.
 const PAGE_ROWS: i32 = 1_000;
+/// Tables take longer to make than rows to read, above all on a busy server; well below the lease that
+/// makes them one process's business.
+const DEFINE_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(super) struct Connection {
     session: Session,
@@ -55,7 +60,9 @@ impl Connection {
 
     /// Changes the schema; returns when all nodes that can be reached agree on it.
     pub async fn define(&self, cql: &str) -> Result<(), StoreError> {
-        self.session.query_unpaged(cql, ()).await.map(drop).map_err(failed)
+        let mut statement = Statement::new(cql);
+        statement.set_request_timeout(Some(DEFINE_TIMEOUT));
+        self.session.query_unpaged(statement, ()).await.map(drop).map_err(failed)
     }
 
     /// All rows, whatever the number of pages.
