@@ -10,7 +10,7 @@ pub enum QueryProblems {
     /// `invalid_query`, with the parameter in `fields`, or `invalid_path`.
     #[response(status = 400, content_type = "application/problem+json")]
     BadRequest(Problem),
-    /// `unauthorized`, `token_invalid` or `token_expired`.
+    /// `unauthorized`, `token_invalid`, `token_expired` or `session_ended`.
     #[response(status = 401, content_type = "application/problem+json")]
     Unauthorized(Problem),
     /// `not_up_to_position`: what is read does not reflect `min_position` within `wait_ms`.

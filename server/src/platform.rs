@@ -16,9 +16,9 @@ use roomlog_stores::sqlite::{
     SqliteDirectoryStore, SqliteQuarantineStore, SqliteRoomStore, SqliteSecretsStore,
 };
 use roomlog_stores::{DirectoryStore, MasterKey, QuarantineStore, RoomStore, Sealer, SecretsStore};
-use roomlog_web::Auth;
 use roomlog_web::limits::Limiter;
 use roomlog_web::token::Tokens;
+use roomlog_web::{Auth, EndedSessions};
 use uuid::Uuid;
 
 use crate::config::{Config, LogKind};
@@ -110,6 +110,7 @@ impl Platform {
         let sealer = Sealer::new(secrets.clone(), master, config.key_cache_mb * 1024 * 1024);
         let id_key = IdKey::new(sealer.platform_key("id").await?);
         let tokens = Tokens::load(Arc::new(sealer.clone())).await?;
+        let ended = EndedSessions::load(secrets.clone()).await?;
         let limiter = Limiter::new(&config.limits).context("ROOMLOG_TRUSTED_PROXIES")?;
         let administrator = files::administrator_token(&config.administrator_token_file())?;
         places
@@ -125,7 +126,7 @@ impl Platform {
             sealer,
             progress: Arc::new(Progress::default()),
             id_key,
-            auth: Auth::new(tokens, &administrator).limited(limiter),
+            auth: Auth::new(tokens, &administrator).limited(limiter).refusing(ended),
             broadcasts,
             places,
         })
