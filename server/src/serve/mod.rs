@@ -11,6 +11,7 @@ use roomlog_command_api::http::CommandApi;
 use roomlog_members::{ProcessId, Role};
 use roomlog_projectors::Projectors;
 use roomlog_query_api::QueryApi;
+use roomlog_query_api::quarantine::QuarantineApi;
 use roomlog_rpc::{RemoteCommands, RemoteCommandsOptions, Services};
 use roomlog_web::commands::Commands;
 use roomlog_web::limits::RateLimited;
@@ -95,6 +96,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         limits: Default::default(),
     });
 
+    let quarantine = queries
+        .is_some()
+        .then(|| QuarantineApi { auth: platform.auth.clone(), quarantine: platform.quarantine.clone() });
+
     let (mut stream, mut fanout_task) = (None, None);
     if roles.contains(&Role::WsFanout) {
         let client_commands: Arc<dyn Commands> = match (&commands, &neighbours) {
@@ -161,7 +166,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             metrics.run_upkeep();
         }
     });
-    let router = http::router(platform.auth.clone(), api, queries, stream, health.router());
+    let router = http::router(platform.auth.clone(), api, queries, quarantine, stream, health.router());
     let server =
         tokio::spawn(listener::serve(listener, router, config.max_connections, stop_serving.clone()));
     greet(&platform, &roles, &url);
