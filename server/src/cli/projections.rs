@@ -17,6 +17,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::config::Config;
+use crate::patience::Patience;
 use crate::platform::Platform;
 
 #[derive(Debug, Subcommand)]
@@ -81,7 +82,7 @@ pub async fn run(command: Command, config: &Config) -> anyhow::Result<()> {
     if !config.data.exists() {
         bail!("there is no data folder {}", config.data.display());
     }
-    let platform = Box::pin(Platform::open(config)).await?;
+    let platform = Box::pin(Platform::open(config, Patience::None)).await?;
     match command {
         Command::List { json, .. } => list(&platform, &platform.quarantine, json).await,
         Command::Rebuild { projection } => rebuild(&platform, &platform.quarantine, projection.into()).await,

@@ -23,6 +23,7 @@ use self::command_api::CommandRole;
 use self::members::Neighbours;
 use crate::config::Config;
 use crate::health::{Check, Health, install_metrics};
+use crate::patience::Patience;
 use crate::platform::Platform;
 use crate::{http, listener, logging};
 
@@ -43,7 +44,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         },
     )?;
     let metrics = install_metrics()?;
-    let platform = Box::pin(Platform::open(&config)).await?;
+    let platform = Box::pin(Platform::open(&config, Patience::Wait)).await?;
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
