@@ -1,12 +1,14 @@
 //! What every role needs, opened from the configuration: the log, the stores, the keys.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use roomlog_eventlog::broadcast::BroadcastTopic;
 use roomlog_eventlog::kafka::{KafkaBroadcast, KafkaConfig, KafkaLog};
 use roomlog_eventlog::sqlite::SqliteLog;
 use roomlog_eventlog::{Broadcast, EventLog, LogError, LogIdentity, ensure_identity};
+use roomlog_members::Role;
 use roomlog_schemas::IdKey;
 use roomlog_stores::cql::CqlRoomStore;
 use roomlog_stores::postgres::{PostgresDirectoryStore, PostgresQuarantineStore, PostgresSecretsStore};
@@ -24,6 +26,10 @@ use uuid::Uuid;
 use crate::config::{Config, LogKind};
 use crate::files;
 use crate::patience::Patience;
+
+/// A process that only projects writes in batches anyway: fetches of this length save the brokers most of
+/// what they do for it, and bound what they add to the delay of queries.
+const PROJECTORS_GATHER: Duration = Duration::from_millis(25);
 
 /// The short-lived topics.
 pub struct Broadcasts {
@@ -165,7 +171,10 @@ async fn open_log(
         }
         LogKind::Kafka { brokers } => {
             let place = format!("Kafka at {brokers}");
-            let kafka = config.log.kafka(brokers, counts)?;
+            let mut kafka = config.log.kafka(brokers, counts)?;
+            if config.roles()? == [Role::Projectors] {
+                kafka.gather = PROJECTORS_GATHER;
+            }
             let is_shared = config.is_shared();
             let open = async || {
                 let kafka = kafka.clone();

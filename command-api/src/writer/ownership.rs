@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 
 use roomlog_eventlog::TopicPartition;
-use roomlog_members::{Heartbeat, Owned, ProcessId, Role, Roster, SILENCE_MS, rendezvous};
+use roomlog_members::{Heartbeat, Named, Owned, ProcessId, Role, Roster, SILENCE_MS, rendezvous};
 
 use super::core::Permit;
 use super::request::Millis;
@@ -145,8 +145,9 @@ impl Ownership {
                 moving += usize::from(place.handing.is_some() && !was_moving);
             }
             let permit = place.permit(now, roster, partition, &candidates, self.stopping, &self.options);
+            let takes = matches!(permit, Permit::Take | Permit::Succeed);
             let first_two = candidates.rank(roster.me()).is_some_and(|rank| rank < WARM);
-            if first_two || place.status.holds_claim || permit == Permit::Take || self.options.warm_all {
+            if first_two || place.status.holds_claim || takes || self.options.warm_all {
                 place.warm_until = now + COOL_DOWN_MS;
             }
             // What cannot be heard is no reason to forget.
@@ -215,8 +216,10 @@ impl Place {
         if stopping || !roster.hears_itself(now) {
             return Permit::Leave;
         }
-        if roster.last_named(partition).is_some_and(|named| named.successor == Some(me)) {
-            return Permit::Take;
+        // Once somebody has claimed after those words, they are about the past.
+        let left_to_me = |named: &Named| named.successor == Some(me) && named.epoch >= self.status.epoch;
+        if roster.last_named(partition).is_some_and(left_to_me) {
+            return Permit::Succeed;
         }
         // Those that are unable come after all that are able.
         let rank = candidates.rank(me).unwrap_or(candidates.able.len() + 1) as Millis;
