@@ -356,6 +356,34 @@ async fn the_first_tables_have_ids_that_follow_from_their_names() {
 }
 
 #[tokio::test]
+async fn a_row_that_cannot_be_decoded_is_told_from_a_store_that_is_damaged() {
+    let Some(backend) = Cql::new() else { return };
+    let store = backend.store().await;
+    let events = vec![event(A, 1, 0), event(ROOMS[1], 1, 1)];
+    store.apply(RoomBatch { events, ..batch(0, 2) }).await.unwrap();
+    let (keyspace, session) = (&backend.config.keyspace, backend.session().await);
+    let (room, bad) = (A.0, "the row has no event");
+    session
+        .query_unpaged(
+            format!(
+                "DELETE event FROM {keyspace}.room_events_v1_g1 WHERE room_id = ? AND bucket = 0 AND seq = 1"
+            ),
+            (room,),
+        )
+        .await
+        .unwrap();
+    let read = store.events(A, 1, 10).await;
+    assert!(matches!(read, Err(StoreError::BadRow { .. })), "{bad}: {read:?}");
+    let root = roomlog_stores::quarantine::root_of(&store, A).await;
+    assert!(matches!(root, Err(StoreError::BadRow { .. })), "{root:?}");
+    // Whatever does not need the row goes on.
+    assert_eq!(store.seq_range(A).await.unwrap(), Some((1, 1)));
+    assert_eq!(store.events(ROOMS[1], 1, 10).await.unwrap().len(), 1);
+    store.apply(RoomBatch { events: vec![event(A, 2, 2)], ..batch(2, 3) }).await.unwrap();
+    assert_eq!(event_seqs(&store, 2, 10).await, [2]);
+}
+
+#[tokio::test]
 async fn a_keyspace_of_a_newer_build_is_refused() {
     let Some(backend) = Cql::new() else { return };
     backend.store().await;

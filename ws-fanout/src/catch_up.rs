@@ -185,7 +185,15 @@ impl Reading {
         };
         self.from_store = true;
         let next = self.step.next;
-        let rows = hub.deps.rooms.events(self.step.room.id, next, PAGE).await?;
+        let (rooms, room) = (&hub.deps.rooms, self.step.room.id);
+        let rows = match rooms.events(room, next, PAGE).await {
+            // Those before the one that cannot be decoded, one by one; then that one is a gap.
+            Err(StoreError::BadRow { .. }) => match rooms.events(room, next, 1).await {
+                Err(StoreError::BadRow { .. }) => return self.gap(next, covered).await,
+                rows => rows?,
+            },
+            rows => rows?,
+        };
         match rows.first() {
             Some(row) if row.seq == next => self.send_rows(&rows, covered).await,
             row => {

@@ -43,6 +43,23 @@ async fn rows_that_the_store_lacks_are_a_gap() {
 }
 
 #[tokio::test]
+async fn rows_that_cannot_be_decoded_are_a_gap() {
+    let mut f = Fixture::running().await;
+    let alice = f.world.register(Some("alice")).await;
+    let room = f.world.create_room(alice, None, History::FromBeginning, "Lounge").await;
+    f.send(room, alice, 6).await;
+    f.projected().await;
+    let rooms = FaultyRooms::new(f.stores.rooms.clone());
+    *rooms.bad.lock().unwrap() = [2, 5, 8].into();
+    let server = f.serve_over(rooms.clone(), Options { ring_events: 2, ..Options::default() }).await;
+    let (mut client, _) = f.start(&server, alice, &[(room, 0)]).await;
+    let expected = ["1", "2-2 gap", "3", "4", "5-5 gap", "6", "7", "8-8 gap"];
+    assert_eq!(client.seqs(expected.len()).await, expected);
+    f.send(room, alice, 1).await;
+    assert_eq!(client.seqs(1).await, ["9"]);
+}
+
+#[tokio::test]
 async fn a_removal_in_a_gap_ends_the_room() {
     let mut f = Fixture::running().await;
     let alice = f.world.register(Some("alice")).await;

@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::config::CqlConfig;
-use super::error::{damaged, failed, prepare_failed};
+use super::error::{bad_row, damaged, failed, prepare_failed};
 use crate::StoreError;
 
 /// Rows fetched at a time; with rows as large as they may be, some 64 MiB.
@@ -91,7 +91,7 @@ impl Connection {
         }
     }
 
-    /// All rows, whatever the number of pages.
+    /// All rows, whatever the number of pages; `BadRow` if one of them cannot be decoded.
     pub async fn rows<T>(
         &self,
         statement: &PreparedStatement,
@@ -108,7 +108,7 @@ impl Connection {
                 self.session.execute_single_page(statement, &values, page).await.map_err(failed)?;
             let result = result.into_rows_result().map_err(|error| damaged(error.to_string()))?;
             for row in result.rows::<T>().map_err(|error| damaged(error.to_string()))? {
-                rows.push(row.map_err(|error| damaged(error.to_string()))?);
+                rows.push(row.map_err(|error| bad_row(error.to_string()))?);
             }
             match next.into_paging_control_flow() {
                 ControlFlow::Break(()) => return Ok(rows),
