@@ -305,3 +305,37 @@ impl Candidates {
         self.others(me).filter(|process| self.is_warm(*process))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    const PARTITION: TopicPartition = TopicPartition::rooms(3);
+    const ME: ProcessId = ProcessId(Uuid::from_u128(1));
+    const OTHER: ProcessId = ProcessId(Uuid::from_u128(2));
+
+    /// What this process may do after the other one, owner by claim 7, has named it as its successor.
+    fn permit_where_the_log_has_epoch(epoch: u64) -> Permit {
+        let mut roster = Roster::new(ME);
+        roster.heard(0, Heartbeat::new(ME, vec![Role::CommandApi], "me".into()));
+        let mut other = Heartbeat::new(OTHER, vec![Role::CommandApi], "other".into());
+        other.owned = vec![Owned { partition: PARTITION, epoch: 7, successor: Some(ME) }];
+        roster.heard(0, other);
+        let mut ownership = Ownership::new([PARTITION], Options::default());
+        let status = Status { epoch, caught_up: true, ..Status::default() };
+        ownership.plan(1, &roster, |_| status)[0].1.permit
+    }
+
+    #[test]
+    fn whoever_is_named_by_the_owner_succeeds_it() {
+        assert_eq!(permit_where_the_log_has_epoch(7), Permit::Succeed);
+        assert_eq!(permit_where_the_log_has_epoch(6), Permit::Succeed, "the owner's claim is yet to be read");
+    }
+
+    #[test]
+    fn words_of_an_owner_that_has_been_replaced_mean_nothing() {
+        assert_eq!(permit_where_the_log_has_epoch(8), Permit::Leave);
+    }
+}
