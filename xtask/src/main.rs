@@ -4,6 +4,7 @@ mod bench;
 mod build;
 mod cluster;
 mod platform;
+mod secret;
 mod test;
 mod wait;
 mod workspace;
