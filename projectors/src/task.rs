@@ -11,7 +11,7 @@ use roomlog_stores::signal::{Joining, publish_joinings};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
-use crate::batch::Batches;
+use crate::batch::{Batch, Batches};
 use crate::pipeline::Pipeline;
 use crate::projector::Projector;
 use crate::quarantine::Keeper;
@@ -135,12 +135,14 @@ impl Task {
             return Ok(());
         };
         let (mut batches, mut keeper) = opened?;
+        let mut stored_at: Option<Instant> = None;
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
-                batch = pipeline.next(&mut batches) => {
+                batch = self.next(pipeline, &mut batches, stored_at) => {
                     let batch = batch?;
+                    stored_at = Some(Instant::now());
                     keeper.store(pipeline, &batch).await?;
                     self.reached(batch.cursor.next_offset);
                     if let Some(signals) = &self.signals {
@@ -158,6 +160,21 @@ impl Task {
                 }
             }
         }
+    }
+
+    /// The next batch, not sooner after the last one than it has to be.
+    async fn next(
+        &self,
+        pipeline: &Pipeline,
+        batches: &mut Batches,
+        stored_at: Option<Instant>,
+    ) -> Result<Batch, Error> {
+        let since = stored_at.map_or(Duration::MAX, |at| at.elapsed());
+        let Cell { projection, partition, .. } = *self.cell;
+        let wanted = self.progress.wanted(projection, partition);
+        // Whether somebody waits or the time has come: read.
+        let _ = tokio::time::timeout(self.options.batch_interval.saturating_sub(since), wanted).await;
+        pipeline.next(batches).await
     }
 
     async fn open(&self, pipeline: &Pipeline, identity: LogIdentity) -> Result<(Batches, Keeper), Error> {

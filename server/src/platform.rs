@@ -1,12 +1,14 @@
 //! What every role needs, opened from the configuration: the log, the stores, the keys.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use roomlog_eventlog::broadcast::BroadcastTopic;
 use roomlog_eventlog::kafka::{KafkaBroadcast, KafkaLog};
 use roomlog_eventlog::sqlite::SqliteLog;
 use roomlog_eventlog::{Broadcast, EventLog, LogIdentity, ensure_identity};
+use roomlog_members::Role;
 use roomlog_schemas::IdKey;
 use roomlog_stores::cql::CqlRoomStore;
 use roomlog_stores::postgres::{PostgresDirectoryStore, PostgresQuarantineStore, PostgresSecretsStore};
@@ -23,6 +25,10 @@ use uuid::Uuid;
 
 use crate::config::{Config, LogKind};
 use crate::files;
+
+/// A process that only projects writes in batches anyway: fetches of this length save the brokers most of
+/// what they do for it, and bound what they add to the delay of queries.
+const PROJECTORS_GATHER: Duration = Duration::from_millis(25);
 
 /// The short-lived topics.
 pub struct Broadcasts {
@@ -153,7 +159,10 @@ async fn open_log(config: &Config) -> anyhow::Result<(Arc<dyn EventLog>, Option<
         }
         LogKind::Kafka { brokers } => {
             let place = format!("Kafka at {brokers}");
-            let kafka = config.log.kafka(brokers, counts)?;
+            let mut kafka = config.log.kafka(brokers, counts)?;
+            if config.roles()? == [Role::Projectors] {
+                kafka.gather = PROJECTORS_GATHER;
+            }
             let is_shared = config.is_shared();
             let opened = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
                 let broadcast = |topic| KafkaBroadcast::open(&kafka, topic).map(Arc::new);

@@ -8,7 +8,7 @@ use roomlog_web::{Authenticated, Json, Path, Problem};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::CommandApi;
+use super::Api;
 use super::key::Key;
 
 /// Create a room
@@ -27,7 +27,7 @@ use super::key::Key;
         (status = 503, description = "`log_unavailable`: nothing was written; `outcome_unknown`: repeat with the key", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn create(
-    State(api): State<CommandApi>,
+    State(api): State<Api>,
     who: Authenticated,
     Key(key): Key,
     Json(body): Json<CreateRoom>,
@@ -48,7 +48,7 @@ pub async fn create(
         (status = 404, description = "`room_not_found`", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn join(
-    State(api): State<CommandApi>,
+    State(api): State<Api>,
     who: Authenticated,
     Path(room_id): Path<RoomId>,
     Key(key): Key,
@@ -65,7 +65,7 @@ pub async fn join(
         (status = 409, description = "`last_owner`", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn leave(
-    State(api): State<CommandApi>,
+    State(api): State<Api>,
     who: Authenticated,
     Path(room_id): Path<RoomId>,
     Key(key): Key,
@@ -100,7 +100,7 @@ pub struct SendBody {
         (status = 503, description = "`log_unavailable`: nothing was written; `outcome_unknown`: repeat with the key", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn send(
-    State(api): State<CommandApi>,
+    State(api): State<Api>,
     who: Authenticated,
     Path(room_id): Path<RoomId>,
     Key(key): Key,

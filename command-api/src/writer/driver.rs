@@ -20,7 +20,7 @@ use super::ownership::{Duty, Status, UNANSWERED_MS};
 use super::request::{Millis, Outcome, Request, RequestId};
 use super::trace::append_spans;
 
-/// Deadlines and retries are looked at this often.
+/// While anything waits, deadlines and retries are looked at this often.
 const TICK: Duration = Duration::from_millis(25);
 /// How long a stopping writer waits for what is in flight.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -208,7 +208,7 @@ impl Driver {
                     Some(message) => self.take(message),
                     None => draining = Some(tokio::time::Instant::now() + DRAIN),
                 },
-                _ = tick.tick() => self.core.tick(clock_ms()),
+                _ = tick.tick(), if !self.core.is_idle() => self.core.tick(clock_ms()),
                 () = shutdown.cancelled(), if draining.is_none() => {
                     self.inbox.close();
                     while let Ok(message) = self.inbox.try_recv() {
