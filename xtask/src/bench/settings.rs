@@ -51,7 +51,7 @@ pub fn topic_prefix(number: usize) -> String {
 mod tests {
     use super::*;
 
-    fn value<'a>(settings: &'a Settings, name: &str) -> Option<&'a str> {
+    fn value<'a>(settings: &'a [(String, String)], name: &str) -> Option<&'a str> {
         // The last one counts.
         settings.iter().rev().find(|(set, _)| set == name).map(|(_, value)| value.as_str())
     }

@@ -41,7 +41,7 @@ pub fn memory(pid: u32) -> Result<Memory> {
 pub fn memory_of_tree(pid: u32) -> Result<Memory> {
     let members: Vec<Status> = tree(pid)?.into_iter().filter_map(|member| status(member).ok()).collect();
     let own: u64 = members.iter().map(|member| member.own).sum();
-    let shared = members.iter().map(|member| member.resident - member.own.min(member.resident)).max();
+    let shared = members.iter().map(|member| member.resident.saturating_sub(member.own)).max();
     let bytes = own + shared.unwrap_or_default();
     Ok(Memory { resident_bytes: bytes, peak_resident_bytes: bytes })
 }
