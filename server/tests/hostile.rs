@@ -249,7 +249,7 @@ async fn slow_and_broken_bodies_hold_up_nobody() {
 /// Seeded, so that what harms can be sent again.
 #[tokio::test(flavor = "multi_thread")]
 async fn random_bytes_on_sockets_harm_nobody() {
-    let server = Server::start().await;
+    let server = Server::start_with(&[("ROOMLOG_RATE_SOCKETS", "100000")]).await;
     let ada = server.account("ada").await;
     let room = server.room(&ada, "room").await;
     for seed in 0..150 {
