@@ -2,6 +2,7 @@
 
 mod bench;
 mod build;
+mod capacity;
 mod cluster;
 mod platform;
 mod secret;
@@ -30,6 +31,8 @@ enum Task {
     Test(test::Options),
     /// Measure Roomlog under load, embedded or distributed, beside what this machine gives without it
     Bench(bench::Options),
+    /// What a platform of some size needs, by what the bench has measured
+    Capacity(capacity::Options),
     /// A benchmark's load, in a process of its own
     #[command(hide = true)]
     Load {
@@ -54,6 +57,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Cluster(command) => cluster::cli::run(command),
         Task::Test(options) => test::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Capacity(options) => capacity::run(&options),
         Task::Load { plan } => bench::load::run(&plan),
         Task::Floor(command) => bench::floors::run(command),
     }
