@@ -6,7 +6,7 @@
 //! no member of answers like one that doesn't exist.
 //!
 //! Given guarded stores (see [`roomlog_stores::quarantine`]), a query about a room in quarantine answers
-//! 503 `quarantined`; the list of the caller's rooms marks it.
+//! 503 `quarantined`; the list of the caller's rooms marks it. [`quarantine`] is the operator's view of it.
 //!
 //! Errors: a handler returns [`Problem`].
 
@@ -19,6 +19,7 @@ mod messages;
 mod pages;
 mod params;
 mod problems;
+pub mod quarantine;
 mod ranges;
 mod rooms;
 

@@ -10,6 +10,7 @@ mod http;
 mod listener;
 mod logging;
 mod openapi;
+mod patience;
 mod platform;
 mod serve;
 

@@ -19,7 +19,7 @@ use super::key::Key;
     request_body = CreateRoom,
     responses(
         (status = 201, description = "The room exists", body = Answer),
-        (status = 401, description = "`unauthorized`, `token_invalid`, `token_expired`", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "`unauthorized`, `token_invalid`, `token_expired`, `session_ended`", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "`not_a_member`, `not_allowed`", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "`parent_not_found`", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`key_expired`", body = Problem, content_type = "application/problem+json"),

@@ -4,7 +4,7 @@ use axum::extract::State;
 use roomlog_schemas::SessionId;
 use roomlog_stores::secrets::Session;
 use roomlog_web::view::timestamp;
-use roomlog_web::{Authenticated, Json, Path, Position, Problem};
+use roomlog_web::{Authenticated, Json, LoggedOutOrIn, Path, Position, Problem};
 use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
@@ -62,15 +62,19 @@ pub async fn list(State(api): State<Api>, who: Authenticated) -> Result<Json<Ses
 
 /// Log out
 ///
-/// Ends the session of the access token: its refresh token is good for nothing any more, and its
-/// sockets are closed. Can be repeated.
+/// Ends the session of the access token: its refresh token is good for nothing any more, its access
+/// tokens are refused, within two seconds by every process, and its sockets are closed. Can be repeated
+/// until the access token expires.
 #[utoipa::path(delete, path = "/v1/sessions/me", tag = "command-api", security(("access_token" = [])),
     responses(
         (status = 200, description = "The session has ended", body = Ended),
         (status = 401, description = "`unauthorized`, `token_invalid`, `token_expired`", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "`store_unavailable`: nothing has happened; `log_unavailable`: the session is revoked, its sockets may still be open: repeat", body = Problem, content_type = "application/problem+json"),
     ))]
-pub async fn log_out(State(api): State<Api>, who: Authenticated) -> Result<Json<Ended>, Problem> {
+pub async fn log_out(
+    State(api): State<Api>,
+    LoggedOutOrIn(who): LoggedOutOrIn,
+) -> Result<Json<Ended>, Problem> {
     end_one(&api, &who, who.session_id).await
 }
 

@@ -136,8 +136,10 @@ fn print(platform: &Platform) -> Result<()> {
             relative(&process.log_file())
         );
     }
-    println!("{:<16} {:>8}  {:<21}", "nginx", platform.proxy_pid(), platform.address().to_string());
-    println!("\nthe platform is up at http://{}", platform.address());
+    if let (Some(pid), Some(address)) = (platform.proxy_pid(), platform.address()) {
+        println!("{:<16} {pid:>8}  {:<21}", "nginx", address.to_string());
+        println!("\nthe platform is up at http://{address}");
+    }
     println!("the administrator's token: {}", platform.administrator_token()?);
     println!("{}; Ctrl-C stops it", orders::HELP);
     Ok(())

@@ -15,7 +15,9 @@ use super::database::{Database, run};
 use super::maintenance::Maintenance;
 use crate::StoreError;
 use crate::migrations::POSTGRES_SECRETS as MIGRATIONS;
-use crate::secrets::{Credential, KeyOwner, Reservation, Reserved, Rotation, SecretsStore, Session};
+use crate::secrets::{
+    Credential, EndedSession, KeyOwner, Reservation, Reserved, Rotation, SecretsStore, Session,
+};
 
 const STORE: &str = "secrets";
 
@@ -125,8 +127,17 @@ impl SecretsStore for PostgresSecretsStore {
         run!(&self.database, |connection| sessions::live(connection, account, now_ms, limit))
     }
 
-    async fn revoke_session(&self, account: AccountId, session: SessionId) -> Result<bool, StoreError> {
-        run!(&self.database, |connection| sessions::revoke(connection, account, session))
+    async fn revoke_session(
+        &self,
+        account: AccountId,
+        session: SessionId,
+        now_ms: i64,
+    ) -> Result<bool, StoreError> {
+        run!(&self.database, |connection| sessions::revoke(connection, account, session, now_ms))
+    }
+
+    async fn ended_sessions(&self, since_ms: i64) -> Result<Vec<EndedSession>, StoreError> {
+        run!(&self.database, |connection| sessions::ended(connection, since_ms))
     }
 
     async fn put_claim_code(
