@@ -77,7 +77,12 @@ impl Constants {
                 "cpu_s_per_1m_deliveries.ws-fanout",
                 7.5,
             ),
-            command_api_cpu_per_1000: measured(distributed, busy, "cpu_s_per_1000_messages.command-api", 0.25),
+            command_api_cpu_per_1000: measured(
+                distributed,
+                busy,
+                "cpu_s_per_1000_messages.command-api",
+                0.25,
+            ),
             projectors_cpu_per_1000: measured(distributed, busy, "cpu_s_per_1000_messages.projectors", 0.2),
             kafka_cpu_per_1000: measured(distributed, busy, "cpu_s_per_1000_messages.kafka", 0.2),
             cql_cpu_per_1000: measured(distributed, busy, "cpu_s_per_1000_messages.cql", 0.3),
