@@ -9,8 +9,8 @@ mod cql_story;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backends::Sqlite;
 use backends::cql::Cql;
+use backends::{Sqlite, certificate};
 use bytes::Bytes;
 use cql_story::{P0, ROOMS, Story, assert_same, batch, cursor, cut_short, event, message};
 use roomlog_schemas::RoomId;
@@ -405,6 +405,26 @@ async fn a_server_that_does_not_take_the_replication_refuses() {
         let Some(mut backend) = Cql::new() else { return };
         backend.config.replication = replication.into();
         assert_refused(CqlRoomStore::open(backend.config.clone()).await);
+    }
+}
+
+#[tokio::test]
+async fn a_node_and_a_client_know_each_other_by_their_certificates() {
+    let Some(backend) = Cql::over_tls() else { return };
+    let store = backend.store().await;
+    store.apply(RoomBatch { events: vec![event(A, 1, 1)], ..batch(0, 1) }).await.unwrap();
+    assert_eq!(event_seqs(&store, 0, 10).await, [1]);
+
+    let config = &backend.config;
+    let (cert, key) = (Some(certificate("foreign.pem")), Some(certificate("foreign.key")));
+    let ca = Some(certificate("foreign-ca.pem"));
+    for (who, not_known) in [
+        ("a foreign node", CqlConfig { tls_ca: ca, ..config.clone() }),
+        ("a foreign client", CqlConfig { tls_cert: cert, tls_key: key, ..config.clone() }),
+        ("a client without a name", CqlConfig { tls_cert: None, tls_key: None, ..config.clone() }),
+    ] {
+        let error = CqlRoomStore::open(not_known).await.err();
+        assert!(matches!(error, Some(StoreError::Unavailable { .. })), "{who}: {error:?}");
     }
 }
 

@@ -4,6 +4,7 @@ mod bench;
 mod build;
 mod cluster;
 mod platform;
+mod secret;
 mod test;
 mod wait;
 mod workspace;
@@ -27,7 +28,7 @@ enum Task {
     Cluster(cluster::cli::Command),
     /// Check the formatting, the lints and the documents, and run every test
     Test(test::Options),
-    /// Measure one Roomlog under load, beside what this machine gives without it
+    /// Measure Roomlog under load, embedded or distributed, beside what this machine gives without it
     Bench(bench::Options),
     /// A benchmark's load, in a process of its own
     #[command(hide = true)]

@@ -3,15 +3,19 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
+use super::certificates::Certificates;
 use super::jars::Classpath;
 use super::ports::Ports;
 use super::server::Server;
-use crate::workspace;
+use crate::{secret, workspace};
 
 /// Any 16 bytes in base64 do; clients never see it. The same as in `infra/compose.yaml`.
 pub const CLUSTER_ID: &str = "cm9vbWxvZy1rYWZrYS0wMQ";
+
+/// Whom the listener for clients with a password knows.
+pub const USER: &str = "roomlog";
 
 /// Kafka's own start script does the same, with 1 GiB as well.
 const JVM_OPTIONS: [&str; 7] = [
@@ -32,18 +36,35 @@ pub fn configure(server: &Server, ports: Ports) -> Result<()> {
     let filled = template
         .replace("{{client_port}}", &ports.client.to_string())
         .replace("{{controller_port}}", &ports.internal.to_string())
+        .replace("{{mutual_tls_port}}", &ports.mutual_tls.to_string())
+        .replace("{{password_tls_port}}", &ports.password_tls.to_string())
+        .replace("{{tls_dir}}", &Certificates::of(&server.instance).folder().to_string_lossy())
         .replace("{{data_dir}}", &server.data_dir().to_string_lossy());
     std::fs::write(configuration(server), filled).context("cannot write the broker's configuration")
 }
 
-/// Prepares the data folder; one that is prepared already stays as it is.
+/// Prepares the data folder, with its user; one that is prepared already stays as it is.
 pub fn format_storage(server: &Server, classpath: &Classpath) -> Result<()> {
     std::fs::create_dir_all(server.data_dir())?;
+    let password_file = password_file(server);
+    if !password_file.exists() {
+        if server.data_dir().join("meta.properties").exists() {
+            bail!(
+                "its data is of before it had a user with a password; \
+                 `cargo xtask cluster down --only kafka --wipe` makes room for new data"
+            );
+        }
+        secret::write(&password_file, &secret::password())?;
+    }
+    let password = password(server)?;
     let mut format = java(classpath);
     format
         .args(["kafka.tools.StorageTool", "format", "--ignore-formatted"])
         .args(["--cluster-id", CLUSTER_ID, "--config"])
         .arg(configuration(server));
+    for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {
+        format.arg("--add-scram").arg(format!("{mechanism}=[name={USER},password={password}]"));
+    }
     workspace::run_quietly(&mut format).context("cannot format the broker's data folder")?;
     Ok(())
 }
@@ -67,6 +88,15 @@ pub fn java(classpath: &Classpath) -> Command {
         .arg(classpath.as_os_str())
         .arg(format!("-Dlog4j2.configurationFile={}", infra("log4j2.properties").display()));
     java
+}
+
+/// That of [`USER`], made up once and kept as long as the data.
+pub fn password(server: &Server) -> Result<String> {
+    secret::read(&password_file(server))
+}
+
+fn password_file(server: &Server) -> PathBuf {
+    server.dir().join("password")
 }
 
 fn configuration(server: &Server) -> PathBuf {

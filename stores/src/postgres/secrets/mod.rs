@@ -7,30 +7,19 @@ mod keys;
 mod reservations;
 mod sessions;
 
-use std::sync::LazyLock;
-
 use async_trait::async_trait;
 use roomlog_schemas::{AccountId, SessionId};
-use sqlx::migrate::Migrator;
 
 use super::config::{PostgresConfig, check_schema};
 use super::database::{Database, run};
 use super::maintenance::Maintenance;
 use crate::StoreError;
+use crate::migrations::POSTGRES_SECRETS as MIGRATIONS;
 use crate::secrets::{
     Credential, EndedSession, KeyOwner, Reservation, Reserved, Rotation, SecretsStore, Session,
 };
 
 const STORE: &str = "secrets";
-
-static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
-    let mut migrations = sqlx::migrate!("migrations/postgres/secrets");
-    // Those of a newer build: `compatibility` says whether this one may go on with them.
-    migrations.set_ignore_missing(true);
-    // Whoever runs them holds our own lock.
-    migrations.set_locking(false);
-    migrations
-});
 
 /// A handle, cheap to clone. Any number of them may be open on the same tables.
 #[derive(Clone)]

@@ -12,11 +12,11 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use roomlog_schemas::{AccountId, SessionId};
-use sqlx::migrate::Migrator;
 use sqlx::sqlite::SqliteSynchronous;
 
 use super::pools::{self, Pools};
 use crate::StoreError;
+use crate::migrations::SQLITE_SECRETS as MIGRATIONS;
 use crate::secrets::{
     Credential, EndedSession, KeyOwner, Reservation, Reserved, Rotation, SecretsStore, Session,
 };
@@ -25,8 +25,6 @@ const STORE: &str = "secrets";
 const FILE: &str = "secrets.db";
 /// Only the file's owner may read or write it; SQLite gives its other files the same permissions.
 const FILE_MODE: u32 = 0o600;
-
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite/secrets");
 
 /// A handle, cheap to clone.
 #[derive(Clone)]
