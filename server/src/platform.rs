@@ -78,7 +78,7 @@ impl Platform {
                 places
                     .push(("history", format!("CQL, keyspace {} at {}", cql.keyspace, cql.nodes.join(", "))));
                 let open = async || CqlRoomStore::open(cql.clone()).await;
-                Arc::new(patience.open("the room store", open).await?)
+                Arc::new(Box::pin(patience.open("the room store", open)).await?)
             }
             None => {
                 std::fs::create_dir_all(&projections)?;
