@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use roomlog_eventlog::chaos_mutation::{self, Mutation};
 use roomlog_eventlog::{Accepted, Broadcast, Content, EventLog, LogIdentity};
 use roomlog_schemas::Event;
 use roomlog_stores::progress::Progress;
@@ -135,12 +136,16 @@ impl Task {
             return Ok(());
         };
         let (mut batches, mut keeper) = opened?;
+        let mut held_back = Vec::new();
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
                 batch = pipeline.next(&mut batches) => {
-                    let batch = batch?;
+                    let mut batch = batch?;
+                    if chaos_mutation::is_on(Mutation::Cursor) {
+                        hold_back(&mut batch.records, &mut held_back);
+                    }
                     keeper.store(pipeline, &batch).await?;
                     self.reached(batch.cursor.next_offset);
                     if let Some(signals) = &self.signals {
@@ -186,6 +191,12 @@ impl Task {
         self.progress.report(projection, partition, next_offset);
         self.cell.reached(next_offset);
     }
+}
+
+/// Leaves the last record for the next batch, whose cursor covers it already.
+fn hold_back(records: &mut Vec<Accepted>, held_back: &mut Vec<Accepted>) {
+    let last = records.pop();
+    records.splice(..0, std::mem::replace(held_back, last.into_iter().collect()));
 }
 
 fn joinings(records: &[Accepted]) -> Vec<Joining> {

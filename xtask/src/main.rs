@@ -2,6 +2,8 @@
 
 mod bench;
 mod build;
+#[cfg(feature = "chaos")]
+mod chaos;
 mod cluster;
 mod platform;
 mod test;
@@ -29,6 +31,9 @@ enum Task {
     Test(test::Options),
     /// Measure one Roomlog under load, beside what this machine gives without it
     Bench(bench::Options),
+    /// Show that no message is lost, doubled or out of order while processes and servers fail
+    #[cfg(feature = "chaos")]
+    Chaos(chaos::Options),
     /// A benchmark's load, in a process of its own
     #[command(hide = true)]
     Load {
@@ -53,6 +58,8 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Cluster(command) => cluster::cli::run(command),
         Task::Test(options) => test::run(&options),
         Task::Bench(options) => bench::run(&options),
+        #[cfg(feature = "chaos")]
+        Task::Chaos(options) => chaos::run(&options),
         Task::Load { plan } => bench::load::run(&plan),
         Task::Floor(command) => bench::floors::run(command),
     }

@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use bytes::Bytes;
 use roomlog_domain::Answer;
+use roomlog_eventlog::chaos_mutation;
 use roomlog_schemas::{AccountId, IdempotencyKey};
 
 #[cfg(test)]
@@ -64,6 +65,9 @@ impl Window {
 
     /// What is known of a key at a record time.
     pub fn look_up(&self, (account, key): ScopedKey, record_time_ms: i64) -> Lookup<'_> {
+        if chaos_mutation::is_on(chaos_mutation::Mutation::KeyWindow) {
+            return Lookup::Unused;
+        }
         if let Some(entry) = self.entries.get(&(account, key)) {
             return Lookup::Used(entry);
         }

@@ -96,6 +96,12 @@ pub fn ensure_up(instance: &Instance, wanted: &[Wanted]) -> Result<Cluster> {
     Ok(Cluster { servers, instance: instance.clone(), owner })
 }
 
+/// Before the instance's Kafka is started as a process: makes it listen on `listen` as well, and send whoever comes there
+/// to `advertised`.
+pub fn prepare_detour(instance: &Instance, listen: u16, advertised: u16) -> Result<()> {
+    kafka::Detour { listen, advertised }.save(&Server::new(instance, Service::Kafka))
+}
+
 fn ensure_server(server: &Server, requested_port: Option<u16>) -> Result<Running> {
     if let Some(state) = running(server)? {
         if let Some(port) = requested_port.filter(|port| *port != state.port) {
@@ -207,6 +213,26 @@ impl Cluster {
             all.extend(environment::for_tests(&self.instance, server.service, server.port)?);
         }
         Ok(all)
+    }
+
+    /// Ends a server without giving it time to close its data. One in a container is stopped instead.
+    pub fn kill(&self, service: Service) -> Result<()> {
+        let server = Server::new(&self.instance, service);
+        match State::load(&server)? {
+            Some(State { runtime: Runtime::Process { pid }, .. }) => process::kill(pid, &server),
+            Some(State { runtime: Runtime::Container, .. }) => container::stop(&server),
+            None => Ok(()),
+        }
+    }
+
+    /// Starts a server again that was killed, with its data, and waits until it accepts requests.
+    pub fn start_again(&mut self, wanted: Wanted) -> Result<()> {
+        let started = ensure_up(&self.instance, &[wanted])?;
+        for running in started.servers.iter().cloned() {
+            self.servers.retain(|server| server.service != running.service);
+            self.servers.push(running);
+        }
+        Ok(())
     }
 
     /// Ends and wipes an ephemeral instance that was started here; leaves any other alone.
