@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::model::{Model, Room};
 use super::{Invariant, Violation};
-use crate::chaos::history::{Body, History, Message, RoomView, Seq, View, What};
+use crate::chaos::history::{Body, Event, History, Message, RoomView, Seq, View, What};
 
 pub fn check(history: &History, model: &Model) -> Vec<Violation> {
     let mut violations = Vec::new();
@@ -55,10 +55,13 @@ fn replayed(room: &Room, model: &Model) -> RoomView {
         What::Sent { message, .. } => model.texts.get(message).cloned(),
         _ => None,
     };
-    let event = |(seq, event): (&Seq, &crate::chaos::history::Event)| {
-        (*seq, Body::Event { what: event.what.clone(), text: text(&event.what) })
+    let event = |(seq, event): (&Seq, &Event)| {
+        // A room exists before its creator is a member of it.
+        let is_seen = room.from_beginning || room.was_member(room.creator, *seq);
+        let shown = || Body::Event { what: event.what.clone(), text: text(&event.what) };
+        (*seq, if is_seen { shown() } else { Body::Hidden })
     };
-    let message = |(seq, event): (&Seq, &crate::chaos::history::Event)| match event.what {
+    let message = |(seq, event): (&Seq, &Event)| match event.what {
         What::Sent { message, author } => {
             let text = text(&event.what).unwrap_or_default();
             Some(Message { seq: *seq, id: message, author, text })

@@ -39,8 +39,12 @@ impl Stream<'_> {
         let mut known = Places::new();
         for (room, last) in &connection.since {
             known.insert(*room, last + 1);
-            // The client's own word, where it had no frame yet.
-            self.next.entry(*room).or_insert(last + 1);
+            // The client's own word counts where it had nothing yet.
+            let next = *self.next.entry(*room).or_insert(last + 1);
+            if next != last + 1 {
+                let what = format!("the client has {last}, although {next} was to come");
+                self.report(Invariant::StreamOrder, *room, next, what);
+            }
         }
         let Some(started) = &connection.started else { return };
         for (room, first) in &started.rooms {

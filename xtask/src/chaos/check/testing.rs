@@ -92,7 +92,8 @@ impl Story {
     }
 
     fn view(&self, name: &str) -> View {
-        let events: Vec<(Seq, Body)> = (1..=8).map(|seq| (seq, self.event_frame(seq).body)).collect();
+        let shown = |seq| (seq, if seq == 1 { Body::Hidden } else { self.event_frame(seq).body });
+        let events: Vec<(Seq, Body)> = (1..=8).map(shown).collect();
         let messages = [4, 6, 8].map(|seq| Message {
             seq,
             id: Uuid::from_u128(u128::from(seq) + 5_000),

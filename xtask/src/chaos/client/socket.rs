@@ -194,7 +194,13 @@ impl Stream {
     fn hear(&mut self, text: &str, connection: &mut Connection) -> Result<()> {
         let frame: Value = serde_json::from_str(text)?;
         match frame["type"].as_str().unwrap_or_default() {
-            "started" => connection.started = Some(started(&frame)?),
+            "started" => {
+                let started = started(&frame)?;
+                // Where a room begins is a place to resume from, even if nothing comes of it here.
+                let places = started.rooms.iter().map(|(room, first)| (*room, first - 1));
+                self.client.lock().places.extend(places);
+                connection.started = Some(started);
+            }
             kind @ ("event" | "hidden" | "gap") => {
                 let at = self.shared.recorder.now();
                 let frame = covered(kind, &frame, at)?;
