@@ -2,9 +2,9 @@
 //! refresh token that comes again was stolen, or its answer was lost: the session ends either way.
 //!
 //! A session ends in two steps. The secrets store revokes it: from then on its refresh token is good
-//! for nothing, and no socket opens with it. Then the log says so, which closes its open sockets,
-//! wherever they are. Access tokens that were issued before stay valid for other requests until they
-//! expire by themselves.
+//! for nothing, no socket opens with it, and its access tokens are refused: at once by this process,
+//! within a second or so by the others ([`EndedSessions`]). Then the log says so, which closes its open
+//! sockets, wherever they are.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use roomlog_schemas::{AccountId, IdKey, SessionId};
 use roomlog_stores::SecretsStore;
 use roomlog_stores::secrets::{Rotation, Session};
 use roomlog_web::token::{self, Tokens};
-use roomlog_web::{Authenticated, Position, Problem};
+use roomlog_web::{Authenticated, EndedSessions, Position, Problem};
 
 use crate::accounts::may_log_in;
 use crate::password::Passwords;
@@ -41,6 +41,8 @@ pub struct Sessions {
     pub secrets: Arc<dyn SecretsStore>,
     pub passwords: Passwords,
     pub tokens: Tokens,
+    /// Of this process.
+    pub ended: EndedSessions,
     pub id_key: IdKey,
 }
 
@@ -90,6 +92,7 @@ impl Sessions {
         match self.secrets.rotate_session(&old, &next_hash, now, expires).await? {
             Rotation::Rotated(session) => Ok(self.grant(session.account_id, session.session_id, next)),
             Rotation::Reused { account_id, session_id } => {
+                self.ended.insert(session_id);
                 tracing::warn!(%account_id, %session_id, "a refresh token was used twice: its session has ended");
                 tokio::spawn(self.clone().insist_on_end(account_id, session_id));
                 Err(invalid("refresh_token_reused", "This refresh token was used before: log in again."))
@@ -114,7 +117,10 @@ impl Sessions {
         if !is_own {
             self.require_live(who).await?;
         }
-        let is_known = self.secrets.revoke_session(who.account_id, session).await?;
+        let is_known = self.secrets.revoke_session(who.account_id, session, clock_ms()).await?;
+        if is_known {
+            self.ended.insert(session);
+        }
         // The own session may have expired and be forgotten, with sockets still open.
         if !is_known && !is_own {
             return Err(Problem::not_found("session_not_found", "Your account has no such session."));

@@ -76,10 +76,10 @@ impl Writers {
         loop {
             let answer = self.attempt(handle, elsewhere, partition, &request, HOPS).await;
             match answer {
-                Ok(PeerAnswer::Outcome(Outcome::Unavailable | Outcome::Overloaded)) if maybe_sent => {
+                Ok(PeerAnswer::Outcome(Outcome::Moved) | PeerAnswer::Moved { .. }) => {}
+                Ok(PeerAnswer::Outcome(outcome)) if maybe_sent && !settles(&outcome) => {
                     return Outcome::Unknown;
                 }
-                Ok(PeerAnswer::Outcome(Outcome::Moved) | PeerAnswer::Moved { .. }) => {}
                 Ok(PeerAnswer::Outcome(outcome)) => return outcome,
                 Err(error) => {
                     maybe_sent |= matches!(error, PeerError::MaybeSent(_));
@@ -147,6 +147,22 @@ impl LocalWriters for Writers {
     async fn imported_local(&self, partition: TopicPartition, room: RoomId, source: String) -> Option<u64> {
         let handle = self.handles.get(&partition)?;
         if handle.status().owns { handle.imported(room, source).await } else { None }
+    }
+}
+
+/// Whether an outcome speaks for every attempt of its key. Those that do not rest on the key's record: an
+/// earlier attempt may still be on its way, and be accepted after this one was not.
+fn settles(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Accepted { .. } | Outcome::KeyReused => true,
+        Outcome::Unchanged { .. }
+        | Outcome::Rejected(_)
+        | Outcome::KeyExpired
+        | Outcome::TooLarge
+        | Outcome::Overloaded
+        | Outcome::Unavailable
+        | Outcome::Unknown
+        | Outcome::Moved => false,
     }
 }
 

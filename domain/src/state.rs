@@ -99,24 +99,19 @@ impl State {
 /// The partition's last messages: a reply to one of them needs no store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RecentMessages {
-    rooms: HashMap<MessageId, RoomId>,
-    order: Vector<MessageId>,
+    /// A list, although it is searched: every message adds to it, and only replies search.
+    messages: Vector<(MessageId, RoomId)>,
 }
 
 impl RecentMessages {
     pub fn contains(&self, message: MessageId, room: RoomId) -> bool {
-        self.rooms.get(&message) == Some(&room)
+        self.messages.iter().rev().any(|recent| *recent == (message, room))
     }
 
     pub fn push(&mut self, message: MessageId, room: RoomId) {
-        if self.rooms.insert(message, room).is_some() {
-            return;
-        }
-        self.order.push_back(message);
-        if self.order.len() > RECENT_MESSAGES
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.rooms.remove(&oldest);
+        self.messages.push_back((message, room));
+        if self.messages.len() > RECENT_MESSAGES {
+            self.messages.pop_front();
         }
     }
 }

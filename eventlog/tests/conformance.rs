@@ -9,10 +9,8 @@ use backends::kafka::Kafka;
 use backends::memory::Memory;
 use backends::sqlite::Sqlite;
 use roomlog_eventlog::event_log_conformance;
-use roomlog_eventlog::kafka::security::Mechanism;
 
 event_log_conformance!(memory, Some(Memory::new()));
 event_log_conformance!(sqlite, Some(Sqlite::new()));
 event_log_conformance!(kafka, Kafka::new());
 event_log_conformance!(kafka_over_tls, Kafka::over_tls());
-event_log_conformance!(kafka_over_sasl, Kafka::over_sasl(Mechanism::ScramSha512));

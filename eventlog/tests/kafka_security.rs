@@ -6,17 +6,16 @@
 
 mod backends;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use backends::kafka::Kafka;
+use backends::kafka::{Kafka, certificate};
+use bytes::Bytes;
 use roomlog_eventlog::conformance::{Backend, COUNTS};
 use roomlog_eventlog::kafka::security::{Mechanism, Password, Protocol};
 use roomlog_eventlog::{
-    BroadcastTopic, EventLog, KafkaBroadcast, KafkaConfig, KafkaLog, KafkaSecurity, LogError,
+    BroadcastTopic, EventLog, KafkaBroadcast, KafkaConfig, KafkaLog, KafkaSecurity, LogError, NewRecord,
+    Topic, TopicPartition,
 };
-use tempfile::TempDir;
 
 /// The log waits 3 s for such a thing to pass; the rest is for a busy machine.
 const SOON: Duration = Duration::from_secs(9);
@@ -37,26 +36,19 @@ async fn refused(kafka: &Kafka) -> String {
     reason
 }
 
-async fn opens(kafka: Kafka) {
-    assert_eq!(kafka.try_open().await.unwrap().partitions(), COUNTS);
+async fn opens_and_appends(kafka: Kafka) {
+    let log = kafka.try_open().await.unwrap();
+    assert_eq!(log.partitions(), COUNTS);
+    let partition = TopicPartition::new(Topic::Rooms, 0);
+    let record = NewRecord { value: Bytes::from_static(b"v"), ..NewRecord::default() };
+    log.append(partition, record).await.unwrap();
     kafka.remove().await;
-}
-
-/// A CA of another, with a certificate.
-fn foreign() -> (TempDir, PathBuf) {
-    let folder = TempDir::new().unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/tls/make-dev-certs.sh");
-    let made = Command::new("sh").arg(script).arg(folder.path()).output().expect("a shell");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let path = folder.path().to_owned();
-    (folder, path)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_of_another_ca_is_not_believed() {
     let Some(mut kafka) = Kafka::over_tls() else { return };
-    let (_folder, foreign) = foreign();
-    kafka.config.security.ca_file = Some(foreign.join("ca.pem"));
+    kafka.config.security.ca_file = Some(certificate("foreign-ca.pem").into());
     let reason = refused(&kafka).await;
     assert!(reason.contains("certificate verify failed"), "{reason}");
 }
@@ -64,9 +56,8 @@ async fn a_broker_of_another_ca_is_not_believed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_refuses_a_client_without_its_cas_certificate() {
     let Some(mut kafka) = Kafka::over_tls() else { return };
-    let (_folder, foreign) = foreign();
-    kafka.config.security.cert_file = Some(foreign.join("process.pem"));
-    kafka.config.security.key_file = Some(foreign.join("process.key"));
+    kafka.config.security.cert_file = Some(certificate("foreign.pem").into());
+    kafka.config.security.key_file = Some(certificate("foreign.key").into());
     let reason = refused(&kafka).await;
     assert!(reason.contains("SSL"), "{reason}");
     kafka.config.security.cert_file = None;
@@ -88,7 +79,7 @@ async fn a_wrong_password_is_said_to_be_one() {
 async fn each_mechanism_works() {
     for mechanism in [Mechanism::ScramSha256, Mechanism::ScramSha512] {
         let Some(kafka) = Kafka::over_sasl(mechanism) else { return };
-        opens(kafka).await;
+        opens_and_appends(kafka).await;
     }
 }
 

@@ -16,6 +16,7 @@ use std::collections::{HashMap, HashSet};
 
 use roomlog_eventlog::{Accepted, Content};
 use roomlog_schemas::RoomId;
+use roomlog_stores::StoreError;
 use roomlog_stores::quarantine::{Entry, Quarantine, Scope, Subject};
 
 use crate::batch::Batch;
@@ -32,6 +33,8 @@ pub(crate) struct Keeper {
     subjects: HashSet<Subject>,
     /// Rooms that only kept records make, and others that were asked for.
     roots: HashMap<RoomId, Subject>,
+    /// Rooms whose root cannot be told, because a row of theirs cannot be decoded; of the last split.
+    unreadable: HashMap<Subject, StoreError>,
 }
 
 /// Why a subject goes to quarantine.
@@ -48,7 +51,13 @@ impl Keeper {
         quarantine: Option<Quarantine>,
         scope: Scope,
     ) -> Result<Self, Error> {
-        let mut this = Self { quarantine, scope, subjects: HashSet::new(), roots: HashMap::new() };
+        let mut this = Self {
+            quarantine,
+            scope,
+            subjects: HashSet::new(),
+            roots: HashMap::new(),
+            unreadable: HashMap::new(),
+        };
         this.reload(pipeline).await?;
         Ok(this)
     }
@@ -102,14 +111,23 @@ impl Keeper {
     }
 
     async fn store_others(&mut self, pipeline: &Pipeline, batch: &Batch, split: &Split) -> Result<(), Error> {
-        let others: Vec<Subject> =
-            split.subjects.iter().copied().filter(|subject| !self.subjects.contains(subject)).collect();
-        let whole = batch.with(pick(&batch.records, split, &others));
-        match pipeline.apply(&whole).await {
-            Err(error) if error.is_of_records() => {}
-            outcome => return outcome,
+        let (mut others, mut culprits) = (Vec::new(), Vec::new());
+        for &subject in split.subjects.iter().filter(|subject| !self.subjects.contains(subject)) {
+            match self.unreadable.remove(&subject) {
+                None => others.push(subject),
+                Some(error) => culprits.extend(unreadable(batch, split, subject, error)),
+            }
         }
-        let culprits = self.find_culprits(pipeline, batch, split, others).await?;
+        if culprits.is_empty() {
+            let whole = batch.with(pick(&batch.records, split, &others));
+            match pipeline.apply(&whole).await {
+                Err(error) if error.is_of_records() => {}
+                outcome => return outcome,
+            }
+        }
+        if !others.is_empty() {
+            culprits.extend(self.find_culprits(pipeline, batch, split, others).await?);
+        }
         let mut entries = Vec::new();
         for culprit in &culprits {
             let (projection, partition) = (pipeline.projector.projection().name(), pipeline.partition);
@@ -241,13 +259,25 @@ impl Keeper {
     }
 }
 
+/// The room goes to quarantine by itself, from its first record in the batch on: it may belong to a root
+/// that is there already.
+fn unreadable(batch: &Batch, split: &Split, subject: Subject, source: StoreError) -> Option<Culprit> {
+    let mut records = batch.records.iter().zip(&split.of);
+    let (first, _) = records.find(|(_, of)| of.contains(&subject))?;
+    let (from, next) = (first.offset, first.offset + 1);
+    let error = Error::Project { from, next, source: source.into() };
+    Some(Culprit { subject, offset: first.offset, error })
+}
+
 impl Error {
     /// Whether records are at fault, so that the projection can go on without them.
     pub(crate) fn is_of_records(&self) -> bool {
-        use roomlog_stores::{SealError, StoreError};
+        use roomlog_stores::SealError;
         match self {
             Error::Project { source, .. } => match source {
-                ProjectError::Store(error) => matches!(error, StoreError::RowsRefused { .. }),
+                ProjectError::Store(error) => {
+                    matches!(error, StoreError::RowsRefused { .. } | StoreError::BadRow { .. })
+                }
                 ProjectError::Seal(error) => !matches!(error, SealError::Store(_)),
                 ProjectError::Encode { .. } | ProjectError::UnknownParent { .. } => true,
             },

@@ -25,6 +25,9 @@ pub struct Options {
     pub batch_records: usize,
     /// The same in bytes of records.
     pub batch_bytes: usize,
+    /// From one batch to the next, unless a reader of this process waits: under a steady load many
+    /// records share the cost of a write. The first after a rest is not held back.
+    pub batch_interval: Duration,
     /// Before the second attempt, where log or store are away; doubles with each failure.
     pub shortest_pause: Duration,
     pub longest_pause: Duration,
@@ -42,6 +45,7 @@ impl Default for Options {
         Self {
             batch_records: 1_000,
             batch_bytes: 4 * 1024 * 1024,
+            batch_interval: Duration::from_millis(50),
             shortest_pause: Duration::from_millis(50),
             longest_pause: Duration::from_secs(5),
             lag_interval: Duration::from_secs(10),
@@ -60,7 +64,8 @@ impl Options {
 /// Keeps every projection in every partition up to date.
 ///
 /// * Rows become readable together with the cursor that covers them; after that `Progress` hears of
-///   it. A batch takes what the log has at that moment and waits for no more.
+///   it. A batch takes what the log has at that moment and waits for no more; the next one comes
+///   `batch_interval` later, or when somebody waits for it.
 /// * While the log or a store is away, the same is tried again, for as long as it takes.
 /// * What a projection cannot use goes to [quarantine](Self::with_quarantine) with the rest of its
 ///   root room.

@@ -12,7 +12,7 @@ use roomlog_stores::signal::{Joining, publish_joinings};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
-use crate::batch::Batches;
+use crate::batch::{Batch, Batches};
 use crate::pipeline::Pipeline;
 use crate::projector::Projector;
 use crate::quarantine::Keeper;
@@ -137,12 +137,14 @@ impl Task {
         };
         let (mut batches, mut keeper) = opened?;
         let mut held_back = Vec::new();
+        let mut stored_at: Option<Instant> = None;
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
-                batch = pipeline.next(&mut batches) => {
+                batch = self.next(pipeline, &mut batches, stored_at) => {
                     let mut batch = batch?;
+                    stored_at = Some(Instant::now());
                     if chaos_mutation::is_on(Mutation::Cursor) {
                         hold_back(&mut batch.records, &mut held_back);
                     }
@@ -163,6 +165,21 @@ impl Task {
                 }
             }
         }
+    }
+
+    /// The next batch, not sooner after the last one than it has to be.
+    async fn next(
+        &self,
+        pipeline: &Pipeline,
+        batches: &mut Batches,
+        stored_at: Option<Instant>,
+    ) -> Result<Batch, Error> {
+        let since = stored_at.map_or(Duration::MAX, |at| at.elapsed());
+        let Cell { projection, partition, .. } = *self.cell;
+        let wanted = self.progress.wanted(projection, partition);
+        // Whether somebody waits or the time has come: read.
+        let _ = tokio::time::timeout(self.options.batch_interval.saturating_sub(since), wanted).await;
+        pipeline.next(batches).await
     }
 
     async fn open(&self, pipeline: &Pipeline, identity: LogIdentity) -> Result<(Batches, Keeper), Error> {

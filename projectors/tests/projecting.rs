@@ -2,9 +2,13 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::{PARTITIONS, assert_stores_hold, dump, random_world};
 use roomlog_projectors::testing::{TestLog, project, sqlite_stores, start, start_with};
 use roomlog_projectors::{Options, State, list};
+use roomlog_stores::progress::Projection;
+use tokio::time::Instant;
 
 #[tokio::test]
 async fn random_histories_are_projected_as_they_are() {
@@ -81,4 +85,26 @@ async fn a_list_tells_how_far_each_projection_is() {
     }
     let newest = after.iter().filter_map(|row| row.record_time_ms).max();
     assert_eq!(newest, Some(world.log.record_time_ms()));
+}
+
+#[tokio::test]
+async fn a_batch_is_held_back_until_somebody_waits_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let stores = sqlite_stores(folder.path()).await;
+    let mut world = random_world(4, 20, &stores).await;
+    let log = world.log.log();
+    let options = Options { batch_interval: Duration::from_secs(3_600), ..Options::default() };
+    let running = start_with(options, log.clone(), stores.clone());
+    // The first comes at once.
+    running.caught_up(&log).await;
+    let partition = common::room_partitions().next().unwrap();
+    let offset = log.end(partition).await.unwrap();
+    world.log.claim(partition).await;
+
+    let deadline = Instant::now() + Duration::from_secs(60);
+    assert_eq!(running.progress.reached(Projection::RoomEvents, partition), offset);
+    let covered = running.progress.rooms_cover(&*stores.rooms, partition, offset, deadline).await;
+    assert!(covered.unwrap());
+    assert_eq!(running.progress.reached(Projection::Directory, partition), offset, "nobody waits for it");
+    running.stop().await.unwrap();
 }

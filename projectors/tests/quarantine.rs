@@ -329,3 +329,57 @@ fn it_is_measured_and_without_a_quarantine_the_projection_stops() {
         assert!(text.contains(line), "{line} is missing in\n{text}");
     }
 }
+
+/// A root room in the same partition.
+async fn room_beside(world: &mut World, owner: AccountId, room: RoomId) -> RoomId {
+    loop {
+        let beside = world.create_room(owner, None, History::FromBeginning, "Beside").await;
+        if world.log.room_partition(beside) == world.log.room_partition(room) {
+            return beside;
+        }
+    }
+}
+
+/// While something in a partition is in quarantine, the root of every room there is looked up.
+#[tokio::test]
+async fn a_room_with_a_row_that_cannot_be_decoded_is_left_out_by_itself() {
+    let mut fixture = Fixture::new(51, 0).await;
+    let (_, bob, root, sub) = family(&mut fixture).await;
+    let carol = fixture.world.register(Some("carol")).await;
+    let other = room_beside(&mut fixture.world, carol, root).await;
+    let below = fixture.world.create_room(carol, Some(other), History::FromBeginning, "Below").await;
+    fixture.project().await;
+    fixture.world.join(sub, bob).await;
+    let failing = fixture.world.rooms[&sub].timeline.len() as Seq;
+    fixture.refused.lock().unwrap().insert((sub, failing));
+    fixture.project().await;
+    assert_eq!(fixture.quarantined(Projection::RoomEvents).await, [Subject::root(root)]);
+
+    fixture.rooms.bad.lock().unwrap().insert(other);
+    for room in [other, below] {
+        fixture.world.send(room, carol, "kept").await;
+    }
+    let third = room_beside(&mut fixture.world, carol, root).await;
+    fixture.world.send(third, carol, "goes on").await;
+    fixture.project().await;
+    let mut expected = [root, other, below].map(Subject::root);
+    expected.sort();
+    assert_eq!(
+        fixture.quarantined(Projection::RoomEvents).await,
+        expected,
+        "below cannot be told from its root"
+    );
+    assert_timeline(third, &fixture.world.rooms[&third], &fixture.stores).await;
+    fixture.world.send(other, carol, "kept too").await;
+    fixture.project().await;
+    assert_eq!(fixture.stores.rooms.seq_range(other).await.unwrap(), Some((1, 2)), "as it was");
+
+    fixture.rooms.bad.lock().unwrap().clear();
+    fixture.refused.lock().unwrap().clear();
+    for projection in BOTH {
+        for outcome in fixture.retry(projection).await {
+            assert!(matches!(outcome, Retried::Over { .. }), "{outcome:?}");
+        }
+    }
+    fixture.assert_like_a_replay().await;
+}

@@ -6,7 +6,7 @@
 //! no member of answers like one that doesn't exist.
 //!
 //! Given guarded stores (see [`roomlog_stores::quarantine`]), a query about a room in quarantine answers
-//! 503 `quarantined`; the list of the caller's rooms marks it.
+//! 503 `quarantined`; the list of the caller's rooms marks it. [`quarantine`] is the operator's view of it.
 //!
 //! Errors: a handler returns [`Problem`].
 
@@ -19,6 +19,7 @@ mod messages;
 mod pages;
 mod params;
 mod problems;
+pub mod quarantine;
 mod ranges;
 mod rooms;
 
@@ -52,9 +53,11 @@ pub struct QueryApi {
     pub limits: Limits,
 }
 
-/// The handlers' state: what was given, and the gates of the stores.
+/// The handlers' state, which is cloned for every request: what was given, and the gates of the stores.
 #[derive(Clone)]
-pub(crate) struct Queries {
+pub(crate) struct Queries(Arc<Inner>);
+
+struct Inner {
     api: QueryApi,
     rooms_gate: Gate,
     directory_gate: Gate,
@@ -63,23 +66,23 @@ pub(crate) struct Queries {
 impl Queries {
     fn new(api: QueryApi) -> Self {
         let Limits { concurrent_reads, longest_queue, .. } = api.limits;
-        Self {
+        Self(Arc::new(Inner {
             rooms_gate: Gate::new("room_events", concurrent_reads, longest_queue),
             directory_gate: Gate::new("directory", concurrent_reads, longest_queue),
             api,
-        }
+        }))
     }
 
     /// Waits until the room store reflects the positions, then for a place at it.
     pub async fn rooms_at(&self, positions: &MinPositions) -> Result<Place, Problem> {
         positions.rooms(&self.progress, &*self.rooms).await?;
-        self.rooms_gate.enter().await
+        self.0.rooms_gate.enter().await
     }
 
     /// The same for the directory.
     pub async fn directory_at(&self, positions: &MinPositions) -> Result<Place, Problem> {
         positions.directory(&self.progress, &*self.directory).await?;
-        self.directory_gate.enter().await
+        self.0.directory_gate.enter().await
     }
 }
 
@@ -87,7 +90,7 @@ impl Deref for Queries {
     type Target = QueryApi;
 
     fn deref(&self) -> &QueryApi {
-        &self.api
+        &self.0.api
     }
 }
 

@@ -10,9 +10,12 @@ pub enum QueryProblems {
     /// `invalid_query`, with the parameter in `fields`, or `invalid_path`.
     #[response(status = 400, content_type = "application/problem+json")]
     BadRequest(Problem),
-    /// `unauthorized`, `token_invalid` or `token_expired`.
+    /// `unauthorized`, `token_invalid`, `token_expired` or `session_ended`.
     #[response(status = 401, content_type = "application/problem+json")]
     Unauthorized(Problem),
+    /// `store_damaged`: a row that is read cannot be decoded; asking again does not help.
+    #[response(status = 500, content_type = "application/problem+json")]
+    Damaged(Problem),
     /// `not_up_to_position`: what is read does not reflect `min_position` within `wait_ms`.
     /// `store_unavailable`: a store is away. `busy`: too many queries are under way. `quarantined`:
     /// records of the room are set aside until an operator has them retried; `detail` names the

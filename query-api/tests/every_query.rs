@@ -77,6 +77,16 @@ async fn without_a_valid_token_there_is_no_answer() {
 }
 
 #[tokio::test]
+async fn a_session_that_has_ended_has_no_answer_although_its_token_is_valid() {
+    let every = Every::query().await;
+    let valid = format!("Bearer {}", every.fixture.token(every.alice, Duration::from_secs(60)));
+    every.fixture.end_session();
+    for path in &every.paths {
+        every.fixture.get_with(path, &valid).await.problem(401, "session_ended");
+    }
+}
+
+#[tokio::test]
 async fn a_room_of_others_is_like_one_that_does_not_exist() {
     let every = Every::query().await;
     let unknown = "00000000-0000-8000-8000-000000000000";

@@ -11,6 +11,7 @@ use axum::routing::get;
 use roomlog_command_api::http::CommandApi;
 use roomlog_eventlog::trace::TRACEPARENT;
 use roomlog_query_api::QueryApi;
+use roomlog_query_api::quarantine::QuarantineApi;
 use roomlog_web::caching::Document;
 use roomlog_web::{Auth, Problem, limits};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -34,12 +35,14 @@ pub fn router(
     auth: Auth,
     commands: Option<CommandApi>,
     queries: Option<QueryApi>,
+    quarantine: Option<QuarantineApi>,
     stream: Option<Router>,
     health: Router,
 ) -> Router {
     let (api, _) = OpenApiRouter::new()
         .merge(commands.map(roomlog_command_api::http::router).unwrap_or_default())
         .merge(queries.map(roomlog_query_api::router).unwrap_or_default())
+        .merge(quarantine.map(roomlog_query_api::quarantine::router).unwrap_or_default())
         .merge(roomlog_web::jwks::router(auth.clone()))
         .split_for_parts();
     // The whole platform's, whatever this process serves of it.
@@ -73,6 +76,7 @@ pub fn api_document() -> OpenApi {
     let (_, document) = OpenApiRouter::<()>::new()
         .merge(roomlog_command_api::http::description())
         .merge(roomlog_query_api::description())
+        .merge(roomlog_query_api::quarantine::description())
         .merge(roomlog_web::jwks::description())
         .split_for_parts();
     openapi::complete(document)

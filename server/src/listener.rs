@@ -6,8 +6,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
@@ -17,7 +17,7 @@ use tower::ServiceExt;
 
 use crate::draining::Draining;
 
-/// A client that has not sent its headers by then is cut off.
+/// A client that has not sent a request's headers by then, or nothing at all, is cut off.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Larger headers are refused (431).
 const MAX_HEADERS: usize = 32 * 1024;
@@ -33,8 +33,9 @@ pub async fn serve(
 ) {
     let places = Arc::new(Semaphore::new(max_connections));
     let graceful = GracefulShutdown::new();
-    let mut http = auto::Builder::new(TokioExecutor::new()).http1_only();
-    http.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(MAX_HEADERS);
+    // Not `auto`, which waits for the first bytes without a limit.
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(MAX_HEADERS);
     loop {
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
@@ -60,8 +61,8 @@ pub async fn serve(
             request.map(|body| axum::body::Body::new(Draining::new(body)))
         };
         let service = TowerToHyperService::new(router.clone().map_request(with_peer));
-        let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection.into_owned());
+        let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let connection = graceful.watch(connection);
         tokio::spawn(async move {
             // A client that breaks off is no error of ours.
             let _ = connection.await;

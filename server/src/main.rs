@@ -10,12 +10,18 @@ mod http;
 mod listener;
 mod logging;
 mod openapi;
+mod patience;
 mod platform;
 mod serve;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+
+/// Messages are many small pieces made on one thread and freed on another, which the system's allocator
+/// pays for with contention and memory that it does not give back (docs/PERFORMANCE.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();

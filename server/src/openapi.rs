@@ -56,14 +56,16 @@ fn describe_limits(document: &mut OpenApi) {
         ResponseBuilder::new().description(description).content("application/problem+json", content)
     };
     let operations = document.paths.paths.values_mut().flat_map(|item| {
-        [&mut item.get, &mut item.put, &mut item.post, &mut item.delete].into_iter().flatten()
+        let others = [&mut item.put, &mut item.post, &mut item.delete].map(|operation| (operation, false));
+        let all = std::iter::once((&mut item.get, true)).chain(others);
+        all.filter_map(|(operation, is_get)| Some((operation.as_mut()?, is_get)))
     });
-    for operation in operations {
+    for (operation, is_get) in operations {
         let tags = operation.tags.iter().flatten();
         let Some(role) = tags.map(String::as_str).find(|role| ROLES_WITH_LIMITS.contains(role)) else {
             continue;
         };
-        let is_query = role == roomlog_query_api::ROLE;
+        let is_query = role == roomlog_query_api::ROLE && is_get;
         let responses = &mut operation.responses.responses;
         let seconds = HeaderBuilder::new()
             .schema(Some(Object::with_type(Type::Integer)))

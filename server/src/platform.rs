@@ -1,12 +1,14 @@
 //! What every role needs, opened from the configuration: the log, the stores, the keys.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use roomlog_eventlog::broadcast::BroadcastTopic;
-use roomlog_eventlog::kafka::{KafkaBroadcast, KafkaLog};
+use roomlog_eventlog::kafka::{KafkaBroadcast, KafkaConfig, KafkaLog};
 use roomlog_eventlog::sqlite::SqliteLog;
-use roomlog_eventlog::{Broadcast, EventLog, LogIdentity, ensure_identity};
+use roomlog_eventlog::{Broadcast, EventLog, LogError, LogIdentity, ensure_identity};
+use roomlog_members::Role;
 use roomlog_schemas::IdKey;
 use roomlog_stores::cql::CqlRoomStore;
 use roomlog_stores::postgres::{PostgresDirectoryStore, PostgresQuarantineStore, PostgresSecretsStore};
@@ -16,13 +18,18 @@ use roomlog_stores::sqlite::{
     SqliteDirectoryStore, SqliteQuarantineStore, SqliteRoomStore, SqliteSecretsStore,
 };
 use roomlog_stores::{DirectoryStore, MasterKey, QuarantineStore, RoomStore, Sealer, SecretsStore};
-use roomlog_web::Auth;
 use roomlog_web::limits::Limiter;
 use roomlog_web::token::Tokens;
+use roomlog_web::{Auth, EndedSessions};
 use uuid::Uuid;
 
 use crate::config::{Config, LogKind};
 use crate::files;
+use crate::patience::Patience;
+
+/// A process that only projects writes in batches anyway: fetches of this length save the brokers most of
+/// what they do for it, and bound what they add to the delay of queries.
+const PROJECTORS_GATHER: Duration = Duration::from_millis(25);
 
 /// The short-lived topics.
 pub struct Broadcasts {
@@ -48,12 +55,13 @@ pub struct Platform {
 }
 
 impl Platform {
-    pub async fn open(config: &Config) -> anyhow::Result<Self> {
+    /// `patience` with log and stores that do not answer.
+    pub async fn open(config: &Config, patience: Patience) -> anyhow::Result<Self> {
         let data = &config.data;
         std::fs::create_dir_all(data)
             .with_context(|| format!("cannot make the data folder {}", data.display()))?;
-        let (log, broadcasts, log_place) = open_log(config).await?;
-        let identity = ensure_identity(&log, Uuid::new_v4()).await?;
+        let (log, broadcasts, log_place) = open_log(config, patience).await?;
+        let identity = patience.open("the log", async || ensure_identity(&log, Uuid::new_v4()).await).await?;
         files::bind_to_log(data, identity.log_id)?;
         anyhow::ensure!(
             identity.partitions == log.partitions(),
@@ -69,7 +77,8 @@ impl Platform {
             Some(cql) => {
                 places
                     .push(("history", format!("CQL, keyspace {} at {}", cql.keyspace, cql.nodes.join(", "))));
-                Arc::new(CqlRoomStore::open(cql).await?)
+                let open = async || CqlRoomStore::open(cql.clone()).await;
+                Arc::new(patience.open("the room store", open).await?)
             }
             None => {
                 std::fs::create_dir_all(&projections)?;
@@ -82,10 +91,15 @@ impl Platform {
             Some((directory, secrets)) => {
                 places.push(("directory", format!("{directory:?}")));
                 places.push(("passwords and keys", format!("{secrets:?} (back it up)")));
+                let (of_directory, of_secrets, of_quarantine) = (
+                    async || PostgresDirectoryStore::open(&directory).await,
+                    async || PostgresSecretsStore::open(&secrets).await,
+                    async || PostgresQuarantineStore::open(&directory).await,
+                );
                 (
-                    Arc::new(PostgresDirectoryStore::open(&directory).await?),
-                    Arc::new(PostgresSecretsStore::open(&secrets).await?),
-                    Arc::new(PostgresQuarantineStore::open(&directory).await?),
+                    Arc::new(patience.open("the directory", of_directory).await?),
+                    Arc::new(patience.open("the secrets store", of_secrets).await?),
+                    Arc::new(patience.open("the quarantine", of_quarantine).await?),
                 )
             }
             None => {
@@ -110,6 +124,7 @@ impl Platform {
         let sealer = Sealer::new(secrets.clone(), master, config.key_cache_mb * 1024 * 1024);
         let id_key = IdKey::new(sealer.platform_key("id").await?);
         let tokens = Tokens::load(Arc::new(sealer.clone())).await?;
+        let ended = EndedSessions::load(secrets.clone()).await?;
         let limiter = Limiter::new(&config.limits).context("ROOMLOG_TRUSTED_PROXIES")?;
         let administrator = files::administrator_token(&config.administrator_token_file())?;
         places
@@ -125,7 +140,7 @@ impl Platform {
             sealer,
             progress: Arc::new(Progress::default()),
             id_key,
-            auth: Auth::new(tokens, &administrator).limited(limiter),
+            auth: Auth::new(tokens, &administrator).limited(limiter).refusing(ended),
             broadcasts,
             places,
         })
@@ -141,7 +156,10 @@ impl Platform {
 }
 
 /// The log, the short-lived topics where processes share it, and its place for people.
-async fn open_log(config: &Config) -> anyhow::Result<(Arc<dyn EventLog>, Option<Broadcasts>, String)> {
+async fn open_log(
+    config: &Config,
+    patience: Patience,
+) -> anyhow::Result<(Arc<dyn EventLog>, Option<Broadcasts>, String)> {
     let kind = config.log.kind()?;
     let counts = config.log.partitions(&kind);
     match kind {
@@ -153,21 +171,31 @@ async fn open_log(config: &Config) -> anyhow::Result<(Arc<dyn EventLog>, Option<
         }
         LogKind::Kafka { brokers } => {
             let place = format!("Kafka at {brokers}");
-            let kafka = config.log.kafka(brokers, counts)?;
+            let mut kafka = config.log.kafka(brokers, counts)?;
+            if config.roles()? == [Role::Projectors] {
+                kafka.gather = PROJECTORS_GATHER;
+            }
             let is_shared = config.is_shared();
-            let opened = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
-                let broadcast = |topic| KafkaBroadcast::open(&kafka, topic).map(Arc::new);
-                let broadcasts = match is_shared {
-                    false => None,
-                    true => Some(Broadcasts {
-                        members: broadcast(BroadcastTopic::Members)?,
-                        signals: broadcast(BroadcastTopic::Signals)?,
-                    }),
-                };
-                Ok((KafkaLog::open(kafka)?, broadcasts))
-            });
-            let (log, broadcasts) = opened.await??;
+            let open = async || {
+                let kafka = kafka.clone();
+                let opened = tokio::task::spawn_blocking(move || open_kafka(kafka, is_shared));
+                opened.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
+            };
+            let (log, broadcasts) = patience.open("the log", open).await?;
             Ok((Arc::new(log), broadcasts, place))
         }
     }
+}
+
+/// Blocks.
+fn open_kafka(kafka: KafkaConfig, is_shared: bool) -> Result<(KafkaLog, Option<Broadcasts>), LogError> {
+    let broadcast = |topic| KafkaBroadcast::open(&kafka, topic).map(Arc::new);
+    let broadcasts = match is_shared {
+        false => None,
+        true => Some(Broadcasts {
+            members: broadcast(BroadcastTopic::Members)?,
+            signals: broadcast(BroadcastTopic::Signals)?,
+        }),
+    };
+    Ok((KafkaLog::open(kafka)?, broadcasts))
 }

@@ -3,13 +3,20 @@
 
 mod support;
 
+use std::time::Duration;
+
 use futures::StreamExt;
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
+use roomlog_eventlog::PartitionCounts;
 use serde_json::{Value, json};
+use support::shared::Shared;
 use support::stream::{Stream, connect};
 use support::{Account, Answer, DEADLINE, Server};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
+
+/// What is waited for is looked at this often.
+const POLL: Duration = Duration::from_millis(20);
 
 /// Another log-in of an account that is there.
 async fn log_in(server: &Server, name: &str) -> (Account, String) {
@@ -70,12 +77,16 @@ async fn a_session_that_is_ended_loses_its_sockets_and_its_tokens_and_the_other_
     refresh(&server, &phone.refresh_token).await.problem(401, "refresh_token_invalid");
     let opened = connect(&server, &[("authorization", &format!("Bearer {}", phone.token))]).await;
     assert!(opened.is_err(), "no socket opens with it");
-    // A token of it that has not expired ends no other session, and lists none.
+    // A token of it that has not expired is good for nothing.
     end(&server, &phone, &laptop_id).await.problem(401, "session_ended");
-    server.get("/v1/sessions", &phone.token).await.problem(401, "session_ended");
+    for path in ["/v1/sessions", "/v1/rooms", &format!("/v1/rooms/{room}/messages")] {
+        server.get(path, &phone.token).await.problem(401, "session_ended");
+    }
+    server.post("/v1/rooms", &phone.token, json!({"name": "Mine"})).await.problem(401, "session_ended");
     // Again is the same, also by itself.
     assert_eq!(end(&server, &laptop, &phone_id).await.ok()["session_id"], phone_id);
     assert_eq!(end(&server, &phone, "me").await.ok()["session_id"], phone_id);
+    end(&server, &phone, &phone_id).await.problem(401, "session_ended");
 
     server.send(&laptop, &room, "still here").await;
     on_laptop.until_text("still here").await;
@@ -107,6 +118,38 @@ async fn a_refresh_token_that_comes_again_ends_its_session() {
     let fresh: Value = refresh(&server, &ada.refresh_token).await.created();
     refresh(&server, &ada.refresh_token).await.problem(401, "refresh_token_reused");
     assert_eq!(closed(&mut stream).await, 4401);
+    let fresh_access = fresh["access_token"].as_str().unwrap();
+    server.get("/v1/rooms", fresh_access).await.problem(401, "session_ended");
     let fresh = fresh["refresh_token"].as_str().unwrap();
     refresh(&server, fresh).await.problem(401, "refresh_token_invalid");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_ends_in_one_process_is_refused_by_the_others_and_after_a_restart() {
+    let Some(shared) = Shared::new(PartitionCounts { accounts: 1, rooms: 1 }) else { return };
+    let one = shared.start("command-api,projectors", &[]).await;
+    let mut other = shared.start("query-api", &[]).await;
+    one.account("ada").await;
+    let (phone, phone_id) = log_in(&one, "ada").await;
+    let (laptop, _) = log_in(&one, "ada").await;
+    other.get("/v1/rooms", &phone.token).await.ok();
+
+    end(&one, &laptop, &phone_id).await.ok();
+    one.get("/v1/sessions", &phone.token).await.problem(401, "session_ended");
+    let until = Instant::now() + DEADLINE;
+    let refused = loop {
+        let answer = other.get("/v1/rooms", &phone.token).await;
+        if answer.status != StatusCode::OK {
+            break answer;
+        }
+        assert!(Instant::now() < until, "the other process learns of it");
+        sleep(POLL).await;
+    };
+    refused.problem(401, "session_ended");
+    other.get("/v1/rooms", &laptop.token).await.ok();
+
+    other.kill().await;
+    other.start_again().await;
+    other.get("/v1/rooms", &phone.token).await.problem(401, "session_ended");
+    other.get("/v1/rooms", &laptop.token).await.ok();
 }

@@ -30,6 +30,9 @@ pub enum StoreError {
     /// Somebody else moved the projection's cursor: another projector works on the same.
     #[error("the cursor of {projection} in {partition} is at {found}, not at {expected}")]
     CursorMoved { projection: &'static str, partition: String, expected: u64, found: u64 },
+    /// A row cannot be decoded, whoever reads it and however often; others can.
+    #[error("the {store} store holds a row that cannot be decoded: {what}")]
+    BadRow { store: &'static str, what: String },
     /// What is stored cannot be understood, or its tables are not those of this build; trying again does
     /// not help.
     #[error("the {store} store holds something damaged: {what}")]

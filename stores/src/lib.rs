@@ -13,6 +13,7 @@ mod columns;
 pub mod cql;
 pub mod directory;
 pub mod error;
+mod migrations;
 pub mod postgres;
 pub mod progress;
 pub mod quarantine;

@@ -39,14 +39,21 @@ impl Projection {
 /// saves asking the store. Without one, the store is polled.
 #[derive(Default)]
 pub struct Progress {
-    reached: Mutex<HashMap<(Projection, TopicPartition), watch::Sender<u64>>>,
+    places: Mutex<HashMap<(Projection, TopicPartition), Place>>,
+}
+
+struct Place {
+    /// Everything below is stored.
+    reached: watch::Sender<u64>,
+    /// How many readers wait for more.
+    waiting: watch::Sender<usize>,
 }
 
 impl Progress {
     /// A projector has stored everything below `next_offset`.
     pub fn report(&self, projection: Projection, partition: TopicPartition, next_offset: u64) {
-        self.watch(projection, partition, |sender| {
-            sender.send_if_modified(|reached| {
+        self.place(projection, partition, |place| {
+            place.reached.send_if_modified(|reached| {
                 let moved = next_offset > *reached;
                 *reached = next_offset.max(*reached);
                 moved
@@ -56,7 +63,14 @@ impl Progress {
 
     /// Everything below the answer is stored, as far as this process has heard; 0 if it has not.
     pub fn reached(&self, projection: Projection, partition: TopicPartition) -> u64 {
-        self.watch(projection, partition, |sender| *sender.borrow())
+        self.place(projection, partition, |place| *place.reached.borrow())
+    }
+
+    /// Returns when a reader of this process waits for more than is stored.
+    pub async fn wanted(&self, projection: Projection, partition: TopicPartition) {
+        let mut waiting = self.place(projection, partition, |place| place.waiting.subscribe());
+        // Its sender stays as long as `self`.
+        let _ = waiting.wait_for(|readers| *readers > 0).await;
     }
 
     /// Waits until the room store holds everything up to and including `offset`; false if the
@@ -93,7 +107,12 @@ impl Progress {
     where
         F: Future<Output = Result<Option<roomlog_eventlog::Cursor>, StoreError>>,
     {
-        let mut heard = self.watch(projection, partition, watch::Sender::subscribe);
+        let (mut heard, waiting) =
+            self.place(projection, partition, |place| (place.reached.subscribe(), place.waiting.clone()));
+        if *heard.borrow_and_update() > offset {
+            return Ok(true);
+        }
+        let _waiting = Waiting::new(waiting);
         let mut next_poll = Instant::now();
         loop {
             if *heard.borrow_and_update() > offset {
@@ -117,13 +136,30 @@ impl Progress {
         }
     }
 
-    fn watch<T>(
+    fn place<T>(
         &self,
         projection: Projection,
         partition: TopicPartition,
-        with: impl FnOnce(&watch::Sender<u64>) -> T,
+        with: impl FnOnce(&Place) -> T,
     ) -> T {
-        let mut reached = self.reached.lock().expect("no holder panics");
-        with(reached.entry((projection, partition)).or_insert_with(|| watch::channel(0).0))
+        let mut places = self.places.lock().expect("no holder panics");
+        let new = || Place { reached: watch::channel(0).0, waiting: watch::channel(0).0 };
+        with(places.entry((projection, partition)).or_insert_with(new))
+    }
+}
+
+/// Counts a reader for as long as it waits.
+struct Waiting(watch::Sender<usize>);
+
+impl Waiting {
+    fn new(readers: watch::Sender<usize>) -> Self {
+        readers.send_modify(|readers| *readers += 1);
+        Self(readers)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.send_modify(|readers| *readers -= 1);
     }
 }

@@ -79,6 +79,13 @@ pub struct Session {
     pub expires_at_ms: i64,
 }
 
+/// A session that was revoked, and when, by the clock of the process that did it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EndedSession {
+    pub session_id: SessionId,
+    pub ended_at_ms: i64,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rotation {
     Rotated(Session),
@@ -151,8 +158,17 @@ pub trait SecretsStore: Send + Sync + 'static {
     ) -> Result<Vec<Session>, StoreError>;
 
     /// Revokes a session of this account: its tokens are good for nothing any more. True if the
-    /// account has such a session, also one that was revoked before.
-    async fn revoke_session(&self, account: AccountId, session: SessionId) -> Result<bool, StoreError>;
+    /// account has such a session, also one that was revoked before; that keeps the time of its end.
+    async fn revoke_session(
+        &self,
+        account: AccountId,
+        session: SessionId,
+        now_ms: i64,
+    ) -> Result<bool, StoreError>;
+
+    /// The sessions that were revoked at this time or later, by whatever way, in no order. One whose
+    /// refresh token has expired may be missing.
+    async fn ended_sessions(&self, since_ms: i64) -> Result<Vec<EndedSession>, StoreError>;
 
     /// A code with which a person may claim an imported account; replaces an earlier one.
     async fn put_claim_code(

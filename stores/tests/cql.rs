@@ -9,8 +9,8 @@ mod cql_story;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backends::Sqlite;
 use backends::cql::Cql;
+use backends::{Sqlite, certificate};
 use bytes::Bytes;
 use cql_story::{P0, ROOMS, Story, assert_same, batch, cursor, cut_short, event, message};
 use roomlog_schemas::RoomId;
@@ -19,6 +19,7 @@ use roomlog_stores::rooms::{Page, RoomBatch};
 use roomlog_stores::sqlite::SqliteRoomStore;
 use roomlog_stores::{RoomStore, StoreError, room_store_conformance};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 room_store_conformance!(conformance, Cql::new());
 
@@ -289,11 +290,13 @@ async fn a_large_batch_is_one_batch() {
     assert_eq!(store.known_messages(A, &ids).await.unwrap(), ids);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn several_processes_make_the_keyspace_at_once() {
-    let Some(backend) = Cql::new() else { return };
-    let opening =
-        std::array::from_fn::<_, 4, _>(|_| tokio::spawn(CqlRoomStore::open(backend.config.clone())));
+/// Processes that start at the same time.
+const RACERS: usize = 8;
+
+/// All of them open the same store, which is one.
+async fn race(backend: &Cql) {
+    let opening: Vec<_> =
+        (0..RACERS).map(|_| tokio::spawn(CqlRoomStore::open(backend.config.clone()))).collect();
     let mut stores = Vec::new();
     for store in opening {
         stores.push(store.await.unwrap().unwrap());
@@ -302,6 +305,82 @@ async fn several_processes_make_the_keyspace_at_once() {
     for store in stores {
         assert_eq!(store.cursor(P0).await.unwrap(), Some(cursor(3)));
     }
+    let generations = format!("SELECT generation FROM {}.generations", backend.config.keyspace);
+    let result = backend.session().await.query_unpaged(generations, ()).await.unwrap();
+    assert_eq!(result.into_rows_result().unwrap().rows_num(), 1, "one of them made the tables");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_processes_make_the_keyspace_at_once() {
+    let Some(backend) = Cql::new() else { return };
+    race(&backend).await;
+}
+
+/// Of a first start that was interrupted somewhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_processes_complete_what_one_began() {
+    let Some(backend) = Cql::new() else { return };
+    let keyspace = &backend.config.keyspace;
+    let session = backend.session().await;
+    for cql in [
+        format!(
+            "CREATE KEYSPACE {keyspace} WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': 1}}"
+        ),
+        format!(
+            "CREATE TABLE {keyspace}.migrations (
+                store text, version int, what text, PRIMARY KEY (store, version))"
+        ),
+    ] {
+        session.query_unpaged(cql, ()).await.unwrap();
+    }
+    race(&backend).await;
+}
+
+/// Two nodes that make one of them at the same time would otherwise give it two ids.
+#[tokio::test]
+async fn the_first_tables_have_ids_that_follow_from_their_names() {
+    let Some(backend) = Cql::new() else { return };
+    let ids = async || {
+        backend.store().await;
+        let cql = "SELECT id FROM system_schema.tables WHERE keyspace_name = ? AND table_name IN ('locks', 'migrations')";
+        let session = backend.session().await;
+        let result = session.query_unpaged(cql, (&backend.config.keyspace,)).await.unwrap();
+        let ids = result.into_rows_result().unwrap();
+        ids.rows::<(Uuid,)>().unwrap().map(|row| row.unwrap().0).collect::<Vec<_>>()
+    };
+    let first = ids().await;
+    assert_eq!(first.len(), 2);
+    let drop = format!("DROP KEYSPACE {}", backend.config.keyspace);
+    backend.session().await.query_unpaged(drop, ()).await.unwrap();
+    assert_eq!(ids().await, first);
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_decoded_is_told_from_a_store_that_is_damaged() {
+    let Some(backend) = Cql::new() else { return };
+    let store = backend.store().await;
+    let events = vec![event(A, 1, 0), event(ROOMS[1], 1, 1)];
+    store.apply(RoomBatch { events, ..batch(0, 2) }).await.unwrap();
+    let (keyspace, session) = (&backend.config.keyspace, backend.session().await);
+    let (room, bad) = (A.0, "the row has no event");
+    session
+        .query_unpaged(
+            format!(
+                "DELETE event FROM {keyspace}.room_events_v1_g1 WHERE room_id = ? AND bucket = 0 AND seq = 1"
+            ),
+            (room,),
+        )
+        .await
+        .unwrap();
+    let read = store.events(A, 1, 10).await;
+    assert!(matches!(read, Err(StoreError::BadRow { .. })), "{bad}: {read:?}");
+    let root = roomlog_stores::quarantine::root_of(&store, A).await;
+    assert!(matches!(root, Err(StoreError::BadRow { .. })), "{root:?}");
+    // Whatever does not need the row goes on.
+    assert_eq!(store.seq_range(A).await.unwrap(), Some((1, 1)));
+    assert_eq!(store.events(ROOMS[1], 1, 10).await.unwrap().len(), 1);
+    store.apply(RoomBatch { events: vec![event(A, 2, 2)], ..batch(2, 3) }).await.unwrap();
+    assert_eq!(event_seqs(&store, 2, 10).await, [2]);
 }
 
 #[tokio::test]
@@ -326,6 +405,26 @@ async fn a_server_that_does_not_take_the_replication_refuses() {
         let Some(mut backend) = Cql::new() else { return };
         backend.config.replication = replication.into();
         assert_refused(CqlRoomStore::open(backend.config.clone()).await);
+    }
+}
+
+#[tokio::test]
+async fn a_node_and_a_client_know_each_other_by_their_certificates() {
+    let Some(backend) = Cql::over_tls() else { return };
+    let store = backend.store().await;
+    store.apply(RoomBatch { events: vec![event(A, 1, 1)], ..batch(0, 1) }).await.unwrap();
+    assert_eq!(event_seqs(&store, 0, 10).await, [1]);
+
+    let config = &backend.config;
+    let (cert, key) = (Some(certificate("foreign.pem")), Some(certificate("foreign.key")));
+    let ca = Some(certificate("foreign-ca.pem"));
+    for (who, not_known) in [
+        ("a foreign node", CqlConfig { tls_ca: ca, ..config.clone() }),
+        ("a foreign client", CqlConfig { tls_cert: cert, tls_key: key, ..config.clone() }),
+        ("a client without a name", CqlConfig { tls_cert: None, tls_key: None, ..config.clone() }),
+    ] {
+        let error = CqlRoomStore::open(not_known).await.err();
+        assert!(matches!(error, Some(StoreError::Unavailable { .. })), "{who}: {error:?}");
     }
 }
 

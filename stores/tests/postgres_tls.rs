@@ -1,5 +1,5 @@
-//! TLS to PostgreSQL, through a front that speaks nothing else and passes on what it decrypts. Needs a
-//! server, see `backends/postgres.rs`.
+//! TLS to PostgreSQL: through a front that speaks nothing else and passes on what it decrypts, and with the server's own.
+//! Needs a server, see `backends/postgres.rs`.
 
 // Clippy knows the tests themselves, not what they share.
 #![allow(clippy::unwrap_used)]
@@ -9,6 +9,7 @@ mod backends;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use backends::certificate;
 use backends::postgres::Postgres;
 use roomlog_stores::postgres::{PostgresConfig, PostgresSecretsStore, TlsMode};
 use roomlog_stores::{SecretsStore, StoreError};
@@ -109,4 +110,32 @@ async fn a_server_is_trusted_by_its_authority_and_its_name() {
     // The front has no other way in.
     let error = PostgresSecretsStore::open(&config("localhost", TlsMode::Disable, "ca.pem")).await.err();
     assert!(matches!(error, Some(StoreError::Unavailable { .. })), "{error:?}");
+}
+
+/// The server itself, without a front.
+#[tokio::test]
+async fn a_server_that_offers_both_is_spoken_to_over_tls() {
+    let Some(backend) = Postgres::over_tls() else { return };
+    let store = backend.secrets().await;
+    assert_eq!(store.platform_key("ids", b"x").await.unwrap(), b"x");
+    let connected = |ca: &str| PostgresConfig {
+        url: format!("{}?application_name={}", backend.config.url, backend.config.secrets_schema),
+        ca_file: Some(certificate(ca)),
+        ..backend.config.clone()
+    };
+    // Every connection of this name has TLS.
+    let watched = PostgresSecretsStore::open(&connected("ca.pem")).await.unwrap();
+    assert_eq!(watched.platform_key("ids", b"y").await.unwrap(), b"x");
+    let mut other = backend.connect().await;
+    let over_tls: Vec<bool> = sqlx::query_scalar(
+        "SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = $1",
+    )
+    .bind(&backend.config.secrets_schema)
+    .fetch_all(&mut other)
+    .await
+    .unwrap();
+    assert!(!over_tls.is_empty() && over_tls.iter().all(|tls| *tls), "{over_tls:?}");
+
+    let error = PostgresSecretsStore::open(&connected("foreign-ca.pem")).await.err();
+    assert!(matches!(error, Some(StoreError::Refused { .. })), "{error:?}");
 }

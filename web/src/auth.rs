@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, header};
 use roomlog_schemas::{AccountId, SessionId};
 
 use crate::Problem;
+use crate::ended::EndedSessions;
 use crate::limits::Limiter;
 use crate::token::{Claims, TokenError, Tokens};
 
@@ -16,15 +17,17 @@ use crate::token::{Claims, TokenError, Tokens};
 pub struct Auth {
     pub tokens: Tokens,
     pub limiter: Limiter,
+    /// Sessions whose access tokens are refused although they have not expired.
+    pub ended: EndedSessions,
     /// BLAKE3 of the administrator's token.
     administrator: Arc<[u8; 32]>,
 }
 
 impl Auth {
-    /// Without limits on how often anyone asks.
+    /// Without limits on how often anyone asks; of sessions that ended it knows none.
     pub fn new(tokens: Tokens, administrator_token: &str) -> Self {
         let administrator = Arc::new(*blake3::hash(administrator_token.as_bytes()).as_bytes());
-        Self { tokens, limiter: Limiter::none(), administrator }
+        Self { tokens, limiter: Limiter::none(), ended: EndedSessions::default(), administrator }
     }
 
     #[must_use]
@@ -32,14 +35,28 @@ impl Auth {
         Self { limiter, ..self }
     }
 
+    #[must_use]
+    pub fn refusing(self, ended: EndedSessions) -> Self {
+        Self { ended, ..self }
+    }
+
     /// Verifies an access token, from whatever place it came, with the keys that this process knows.
     pub fn verify(&self, token: &str) -> Result<Authenticated, Problem> {
-        self.tokens.verify(token).map(Authenticated::from).map_err(refused)
+        self.unless_ended(self.tokens.verify(token).map_err(refused)?.into())
     }
 
     /// As [`verify`](Self::verify); where the key is unknown, the keys are read anew first.
     pub async fn authenticate(&self, token: &str) -> Result<Authenticated, Problem> {
+        self.unless_ended(self.read(token).await?)
+    }
+
+    /// Of whichever session, also one that has ended.
+    async fn read(&self, token: &str) -> Result<Authenticated, Problem> {
         self.tokens.verify_anew(token).await.map(Authenticated::from).map_err(refused)
+    }
+
+    fn unless_ended(&self, who: Authenticated) -> Result<Authenticated, Problem> {
+        if self.ended.contains(who.session_id) { Err(Problem::session_ended()) } else { Ok(who) }
     }
 
     pub(crate) fn is_administrator(&self, token: &str) -> bool {
@@ -89,6 +106,26 @@ where
             return Ok(*known);
         }
         Auth::from_ref(state).authenticate(bearer(&parts.headers)?).await
+    }
+}
+
+/// An account with an access token that has not expired, also where its session has ended: for logging
+/// out, which can be repeated. Whatever else it asks for is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoggedOutOrIn(pub Authenticated);
+
+impl<S> FromRequestParts<S> for LoggedOutOrIn
+where
+    S: Send + Sync,
+    Auth: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        if let Some(known) = parts.extensions.get::<Authenticated>() {
+            return Ok(Self(*known));
+        }
+        Auth::from_ref(state).read(bearer(&parts.headers)?).await.map(Self)
     }
 }
 

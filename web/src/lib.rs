@@ -6,6 +6,7 @@
 pub mod auth;
 pub mod caching;
 pub mod commands;
+pub mod ended;
 pub mod extract;
 pub mod jwks;
 pub mod limits;
@@ -14,7 +15,8 @@ pub mod problem;
 pub mod token;
 pub mod view;
 
-pub use auth::{Administrator, Auth, Authenticated};
+pub use auth::{Administrator, Auth, Authenticated, LoggedOutOrIn};
+pub use ended::EndedSessions;
 pub use extract::{Json, Path, Query};
 pub use position::{MinPositions, Position};
 pub use problem::Problem;

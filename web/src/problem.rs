@@ -135,6 +135,10 @@ impl From<StoreError> for Problem {
                 .retry_after(QUARANTINE_RETRY);
         }
         tracing::error!(error = &error as &dyn std::error::Error, "a store failed a request");
+        if matches!(error, StoreError::BadRow { .. } | StoreError::Damaged { .. }) {
+            let title = "What this request reads is damaged in its store: an operator has to see to it.";
+            return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "store_damaged", title);
+        }
         Problem::unavailable("store_unavailable", "A store that this request needs is not available now.")
     }
 }

@@ -1,6 +1,7 @@
 //! Access tokens: JWTs signed with Ed25519 (EdDSA, RFC 8037), valid for 15 minutes.
 
 pub mod keys;
+mod verified;
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,6 +16,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use self::keys::{KeySet, KeyStore};
+use self::verified::Verified;
 
 pub const LIFETIME: Duration = Duration::from_secs(15 * 60);
 const ISSUER: &str = "roomlog";
@@ -24,9 +26,8 @@ pub const REFRESH_EVERY: Duration = Duration::from_secs(60);
 const REFRESH_PAUSE: Duration = Duration::from_secs(10);
 
 /// What a token says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
-    iss: String,
     /// The account.
     pub sub: AccountId,
     /// The session that it was issued for.
@@ -35,6 +36,14 @@ pub struct Claims {
     pub iat: u64,
     /// Seconds since 1970.
     pub exp: u64,
+}
+
+/// As it is signed.
+#[derive(Serialize)]
+struct Signed {
+    iss: &'static str,
+    #[serde(flatten)]
+    claims: Claims,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +63,7 @@ pub struct Tokens(Arc<Inner>);
 
 struct Inner {
     keys: RwLock<KeySet>,
+    verified: Verified,
     store: Option<Store>,
     validation: Validation,
 }
@@ -102,21 +112,31 @@ impl Tokens {
         validation.leeway = 0;
         // `exp` is the first second in which the token is no longer valid.
         validation.reject_tokens_expiring_in_less_than = 1;
-        Self(Arc::new(Inner { keys: RwLock::new(keys), store, validation }))
+        Self(Arc::new(Inner { keys: RwLock::new(keys), verified: Verified::default(), store, validation }))
     }
 
     pub fn issue(&self, account: AccountId, session: SessionId, lifetime: Duration) -> String {
         let iat = unix_seconds();
-        let claims =
-            Claims { iss: ISSUER.to_owned(), sub: account, sid: session, iat, exp: iat + lifetime.as_secs() };
+        let claims = Claims { sub: account, sid: session, iat, exp: iat + lifetime.as_secs() };
         let keys = self.keys();
         let key = keys.signing(iat);
         let header = Header { kid: Some(key.id.clone()), ..Header::new(Algorithm::EdDSA) };
-        encode(&header, &claims, &key.encoding).expect("an Ed25519 key signs anything")
+        encode(&header, &Signed { iss: ISSUER, claims }, &key.encoding)
+            .expect("an Ed25519 key signs anything")
     }
 
-    /// With the keys that are in memory.
+    /// With the keys that are in memory. A token that was verified with them is only looked up.
     pub fn verify(&self, token: &str) -> Result<Claims, TokenError> {
+        if let Some(claims) = self.0.verified.find(token) {
+            return if claims.exp > unix_seconds() { Ok(claims) } else { Err(TokenError::Expired) };
+        }
+        let keys_read = self.0.verified.keys_read();
+        let claims = self.verify_signature(token)?;
+        self.0.verified.add(token, claims, keys_read);
+        Ok(claims)
+    }
+
+    fn verify_signature(&self, token: &str) -> Result<Claims, TokenError> {
         let id = decode_header(token).map_err(TokenError::Invalid)?.kid;
         let keys = self.keys();
         let key = keys.find(id.as_deref(), unix_seconds()).ok_or(TokenError::UnknownKey)?;
@@ -168,7 +188,11 @@ impl Tokens {
 
     async fn read(&self, store: &Store) {
         match KeySet::load(&*store.keys).await {
-            Ok(keys) => *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = keys,
+            Ok(keys) => {
+                *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+                // One of a key that has been destroyed must not outlive it.
+                self.0.verified.clear();
+            }
             Err(error) => {
                 metrics::counter!("roomlog_token_key_refresh_failures_total").increment(1);
                 tracing::warn!(

@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::encode::{entry_frame, event_frame};
 use crate::hub::Hub;
-use crate::protocol::ServerFrame;
+use crate::protocol::{GapReason, ServerFrame};
 use crate::queue::{SocketQueue, cost};
 use crate::ring::{Entry, leaver};
 use crate::room::{Last, Look, Room};
@@ -66,6 +66,8 @@ pub(crate) enum Outcome {
     Left,
     /// Something is away: to be tried again.
     Retry,
+    /// The room is in quarantine, and the client has been told.
+    Quarantined,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +88,11 @@ impl Step {
         let mut reading = Reading { sent: 0, before: None, from_store: false, step: self };
         let outcome = match reading.run().await {
             Ok(outcome) => outcome,
+            Err(Error::Store(StoreError::Quarantined { .. })) => {
+                let next = reading.step.next;
+                reading.push(ServerFrame::quarantined(room, next).encode());
+                Outcome::Quarantined
+            }
             Err(error) => {
                 tracing::warn!(%room, error = &error as &dyn std::error::Error, "a resume has to wait");
                 Outcome::Retry
@@ -178,7 +185,15 @@ impl Reading {
         };
         self.from_store = true;
         let next = self.step.next;
-        let rows = hub.deps.rooms.events(self.step.room.id, next, PAGE).await?;
+        let (rooms, room) = (&hub.deps.rooms, self.step.room.id);
+        let rows = match rooms.events(room, next, PAGE).await {
+            // Those before the one that cannot be decoded, one by one; then that one is a gap.
+            Err(StoreError::BadRow { .. }) => match rooms.events(room, next, 1).await {
+                Err(StoreError::BadRow { .. }) => return self.gap(next, covered).await,
+                rows => rows?,
+            },
+            rows => rows?,
+        };
         match rows.first() {
             Some(row) if row.seq == next => self.send_rows(&rows, covered).await,
             row => {
@@ -234,7 +249,8 @@ impl Reading {
         let left = last.and_then(|interval| interval.left).filter(|&left| from <= left);
         let to = left.map_or(to, |left| left.min(to));
         tracing::error!(room = %room_id, from, to, "the room store lacks events");
-        self.push(ServerFrame::Gap { room_id, from, to }.encode());
+        let reason = GapReason::Lost;
+        self.push(ServerFrame::Gap { room_id, from, to: Some(to), reason }.encode());
         hub.telemetry.gaps.increment(1);
         self.step.next = to + 1;
         Ok(match last {

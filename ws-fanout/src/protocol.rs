@@ -151,7 +151,10 @@ pub(crate) enum ServerFrame<'a> {
     Gap {
         room_id: RoomId,
         from: Seq,
-        to: Seq,
+        /// Absent where nothing more of the room comes on this socket.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        to: Option<Seq>,
+        reason: GapReason,
     },
     Accepted {
         id: &'a str,
@@ -174,7 +177,22 @@ pub(crate) enum ServerFrame<'a> {
     },
 }
 
+/// Why seqs cannot be filled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum GapReason {
+    /// The room store covers them and does not have them.
+    Lost,
+    /// The root room is in quarantine: they come when that is over, to whoever resumes then.
+    Quarantined,
+}
+
 impl ServerFrame<'_> {
+    /// Nothing more of this room comes on this socket: its root is in quarantine.
+    pub fn quarantined(room_id: RoomId, from: Seq) -> Self {
+        Self::Gap { room_id, from, to: None, reason: GapReason::Quarantined }
+    }
+
     pub fn encode(&self) -> Utf8Bytes {
         frame(self)
     }

@@ -89,4 +89,12 @@ fn frames_look_as_described() {
         ServerFrame::Hidden { room_id, from: 2, to: 4 }.encode().as_str(),
         format!(r#"{{"type":"hidden","room_id":"{ROOM}","from":2,"to":4}}"#)
     );
+    assert_eq!(
+        ServerFrame::Gap { room_id, from: 2, to: Some(4), reason: GapReason::Lost }.encode().as_str(),
+        format!(r#"{{"type":"gap","room_id":"{ROOM}","from":2,"to":4,"reason":"lost"}}"#)
+    );
+    assert_eq!(
+        ServerFrame::quarantined(room_id, 2).encode().as_str(),
+        format!(r#"{{"type":"gap","room_id":"{ROOM}","from":2,"reason":"quarantined"}}"#)
+    );
 }

@@ -12,8 +12,13 @@ pub(crate) async fn resolve(hub: &Hub, room: &Room) -> Result<(), StoreError> {
     let last = match hub.deps.rooms.seq_range(room.id).await? {
         None => Last { seq: 0, offset: 0 },
         Some((_, seq)) => {
-            let rows = hub.deps.rooms.events(room.id, seq, 1).await?;
-            Last { seq, offset: rows.first().map_or(0, |row| row.offset) }
+            let offset = match hub.deps.rooms.events(room.id, seq, 1).await {
+                Ok(rows) => rows.first().map_or(0, |row| row.offset),
+                // As for a row that is missing: whoever comes to it is told.
+                Err(StoreError::BadRow { .. }) => 0,
+                Err(error) => return Err(error),
+            };
+            Last { seq, offset }
         }
     };
     room.resolve(last);

@@ -6,6 +6,7 @@ mod build;
 mod chaos;
 mod cluster;
 mod platform;
+mod secret;
 mod test;
 mod wait;
 mod workspace;
@@ -29,7 +30,7 @@ enum Task {
     Cluster(cluster::cli::Command),
     /// Check the formatting, the lints and the documents, and run every test
     Test(test::Options),
-    /// Measure one Roomlog under load, beside what this machine gives without it
+    /// Measure Roomlog under load, embedded or distributed, beside what this machine gives without it
     Bench(bench::Options),
     /// Show that no message is lost, doubled or out of order while processes and servers fail
     #[cfg(feature = "chaos")]

@@ -7,7 +7,7 @@ use roomlog_web::{Json, Path, Position, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::CommandApi;
+use super::Api;
 use super::key::Key;
 use crate::accounts::Registration;
 use crate::sessions::Granted;
@@ -51,7 +51,7 @@ pub struct Registered {
         (status = 503, description = "`log_unavailable`: nothing was written; `outcome_unknown`: repeat with the key", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn register(
-    State(api): State<CommandApi>,
+    State(api): State<Api>,
     Key(key): Key,
     Json(body): Json<RegisterBody>,
 ) -> Result<(StatusCode, Json<Registered>), Problem> {
@@ -81,7 +81,7 @@ pub struct ClaimBody {
         (status = 409, description = "`already_claimed`, `username_taken`, `email_taken`", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn claim(
-    State(api): State<CommandApi>,
+    State(api): State<Api>,
     Path(account_id): Path<AccountId>,
     Key(key): Key,
     Json(body): Json<ClaimBody>,
@@ -129,7 +129,7 @@ impl From<Granted> for SessionView {
         (status = 429, description = "`overloaded`", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn log_in(
-    State(api): State<CommandApi>,
+    State(api): State<Api>,
     Json(body): Json<LogInBody>,
 ) -> Result<(StatusCode, Json<SessionView>), Problem> {
     api.auth.limiter.login_name(&text::fold(&body.login))?;
@@ -152,7 +152,7 @@ pub struct RefreshBody {
         (status = 401, description = "`refresh_token_invalid`, `refresh_token_reused`", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn refresh(
-    State(api): State<CommandApi>,
+    State(api): State<Api>,
     Json(body): Json<RefreshBody>,
 ) -> Result<(StatusCode, Json<SessionView>), Problem> {
     let granted = api.sessions.refresh(&body.refresh_token).await?;

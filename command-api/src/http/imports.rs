@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 
-use super::CommandApi;
+use super::Api;
 use crate::accounts::no_such_account;
 use crate::import::{ImportAnswer, ImportRequest, check_source};
 use crate::sessions::secret;
@@ -32,7 +32,7 @@ const CODE_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
         (status = 422, description = "`invalid_room_path`, `import_out_of_order`, `too_many_lines`, `invalid_source`", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn import(
-    State(api): State<CommandApi>,
+    State(api): State<Api>,
     _: Administrator,
     Path(source): Path<String>,
     Json(body): Json<ImportRequest>,
@@ -57,7 +57,7 @@ pub struct ProgressView {
     params(("source" = String, Path), ProgressQuery),
     responses((status = 200, description = "How far", body = ProgressView)))]
 pub async fn progress(
-    State(api): State<CommandApi>,
+    State(api): State<Api>,
     _: Administrator,
     Path(source): Path<String>,
     Query(query): Query<ProgressQuery>,
@@ -93,7 +93,7 @@ pub struct ClaimCodeView {
         (status = 404, description = "`account_not_found`", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn claim_code(
-    State(api): State<CommandApi>,
+    State(api): State<Api>,
     _: Administrator,
     Path(source): Path<String>,
     Json(body): Json<ClaimCodeBody>,

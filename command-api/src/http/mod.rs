@@ -6,6 +6,9 @@ mod key;
 mod rooms;
 mod sessions;
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 use axum::extract::{DefaultBodyLimit, FromRef};
 use roomlog_web::Auth;
 use utoipa_axum::router::OpenApiRouter;
@@ -30,18 +33,30 @@ pub struct CommandApi {
     pub importer: Importer,
 }
 
-impl FromRef<CommandApi> for Auth {
-    fn from_ref(api: &CommandApi) -> Auth {
+/// The handlers' state, which is cloned for every request.
+#[derive(Clone)]
+struct Api(Arc<CommandApi>);
+
+impl Deref for Api {
+    type Target = CommandApi;
+
+    fn deref(&self) -> &CommandApi {
+        &self.0
+    }
+}
+
+impl FromRef<Api> for Auth {
+    fn from_ref(api: &Api) -> Auth {
         api.auth.clone()
     }
 }
 
 /// Every command, with its description.
 pub fn router(api: CommandApi) -> OpenApiRouter {
-    operations().with_state(api)
+    operations().with_state(Api(Arc::new(api)))
 }
 
-fn operations() -> OpenApiRouter<CommandApi> {
+fn operations() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(accounts::register))
         .routes(routes!(accounts::claim))

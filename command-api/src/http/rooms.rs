@@ -8,7 +8,7 @@ use roomlog_web::{Authenticated, Json, Path, Problem};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::CommandApi;
+use super::Api;
 use super::key::Key;
 
 /// Create a room
@@ -19,7 +19,7 @@ use super::key::Key;
     request_body = CreateRoom,
     responses(
         (status = 201, description = "The room exists", body = Answer),
-        (status = 401, description = "`unauthorized`, `token_invalid`, `token_expired`", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "`unauthorized`, `token_invalid`, `token_expired`, `session_ended`", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "`not_a_member`, `not_allowed`", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "`parent_not_found`", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`key_expired`", body = Problem, content_type = "application/problem+json"),
@@ -27,7 +27,7 @@ use super::key::Key;
         (status = 503, description = "`log_unavailable`: nothing was written; `outcome_unknown`: repeat with the key", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn create(
-    State(api): State<CommandApi>,
+    State(api): State<Api>,
     who: Authenticated,
     Key(key): Key,
     Json(body): Json<CreateRoom>,
@@ -48,7 +48,7 @@ pub async fn create(
         (status = 404, description = "`room_not_found`", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn join(
-    State(api): State<CommandApi>,
+    State(api): State<Api>,
     who: Authenticated,
     Path(room_id): Path<RoomId>,
     Key(key): Key,
@@ -65,7 +65,7 @@ pub async fn join(
         (status = 409, description = "`last_owner`", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn leave(
-    State(api): State<CommandApi>,
+    State(api): State<Api>,
     who: Authenticated,
     Path(room_id): Path<RoomId>,
     Key(key): Key,
@@ -100,7 +100,7 @@ pub struct SendBody {
         (status = 503, description = "`log_unavailable`: nothing was written; `outcome_unknown`: repeat with the key", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn send(
-    State(api): State<CommandApi>,
+    State(api): State<Api>,
     who: Authenticated,
     Path(room_id): Path<RoomId>,
     Key(key): Key,

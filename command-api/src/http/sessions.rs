@@ -4,12 +4,12 @@ use axum::extract::State;
 use roomlog_schemas::SessionId;
 use roomlog_stores::secrets::Session;
 use roomlog_web::view::timestamp;
-use roomlog_web::{Authenticated, Json, Path, Position, Problem};
+use roomlog_web::{Authenticated, Json, LoggedOutOrIn, Path, Position, Problem};
 use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use super::CommandApi;
+use super::Api;
 
 #[derive(Serialize, ToSchema)]
 pub struct ListedSession {
@@ -47,7 +47,7 @@ pub struct Ended {
         (status = 401, description = "`unauthorized`, `token_invalid`, `token_expired`, `session_ended`", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "`store_unavailable`", body = Problem, content_type = "application/problem+json"),
     ))]
-pub async fn list(State(api): State<CommandApi>, who: Authenticated) -> Result<Json<SessionList>, Problem> {
+pub async fn list(State(api): State<Api>, who: Authenticated) -> Result<Json<SessionList>, Problem> {
     let items = api.sessions.list(&who).await?.into_iter().map(|session| {
         let Session { session_id, created_at_ms, expires_at_ms, .. } = session;
         ListedSession {
@@ -62,15 +62,19 @@ pub async fn list(State(api): State<CommandApi>, who: Authenticated) -> Result<J
 
 /// Log out
 ///
-/// Ends the session of the access token: its refresh token is good for nothing any more, and its
-/// sockets are closed. Can be repeated.
+/// Ends the session of the access token: its refresh token is good for nothing any more, its access
+/// tokens are refused, within two seconds by every process, and its sockets are closed. Can be repeated
+/// until the access token expires.
 #[utoipa::path(delete, path = "/v1/sessions/me", tag = "command-api", security(("access_token" = [])),
     responses(
         (status = 200, description = "The session has ended", body = Ended),
         (status = 401, description = "`unauthorized`, `token_invalid`, `token_expired`", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "`store_unavailable`: nothing has happened; `log_unavailable`: the session is revoked, its sockets may still be open: repeat", body = Problem, content_type = "application/problem+json"),
     ))]
-pub async fn log_out(State(api): State<CommandApi>, who: Authenticated) -> Result<Json<Ended>, Problem> {
+pub async fn log_out(
+    State(api): State<Api>,
+    LoggedOutOrIn(who): LoggedOutOrIn,
+) -> Result<Json<Ended>, Problem> {
     end_one(&api, &who, who.session_id).await
 }
 
@@ -86,18 +90,14 @@ pub async fn log_out(State(api): State<CommandApi>, who: Authenticated) -> Resul
         (status = 503, description = "`store_unavailable`: nothing has happened; `log_unavailable`: the session is revoked, its sockets may still be open: repeat", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn end(
-    State(api): State<CommandApi>,
+    State(api): State<Api>,
     who: Authenticated,
     Path(session_id): Path<SessionId>,
 ) -> Result<Json<Ended>, Problem> {
     end_one(&api, &who, session_id).await
 }
 
-async fn end_one(
-    api: &CommandApi,
-    who: &Authenticated,
-    session_id: SessionId,
-) -> Result<Json<Ended>, Problem> {
+async fn end_one(api: &Api, who: &Authenticated, session_id: SessionId) -> Result<Json<Ended>, Problem> {
     let position = api.sessions.end(who, session_id).await?;
     Ok(Json(Ended { session_id, position }))
 }

@@ -192,6 +192,8 @@ pub struct Core {
     claim_query: Option<u64>,
     /// Nothing is claimed before this much time has passed.
     quiet_until: Millis,
+    /// Until then another's claim is left alone, unless its owner asks to be succeeded.
+    left_alone_until: Millis,
     /// Claim even though no request waits.
     eager: bool,
     permit: Permit,
@@ -257,6 +259,7 @@ impl Core {
             ends: EndQueries::default(),
             claim_query: None,
             quiet_until: 0,
+            left_alone_until: 0,
             eager: true,
             permit: Permit::Free,
             looked: false,
@@ -300,6 +303,16 @@ impl Core {
     /// Every record sent up to this token has been settled.
     pub fn read_back(&self) -> u64 {
         self.read_back
+    }
+
+    /// Whether nothing waits for time to pass: until the next input, no [`tick`](Self::tick) is needed.
+    pub fn is_idle(&self) -> bool {
+        let claims = match self.mode {
+            Mode::Following => self.may_claim(),
+            Mode::Claiming { .. } => true,
+            Mode::Owning(_) | Mode::Stopped => false,
+        };
+        !claims && self.requests.len() == 0 && self.in_flight.is_empty() && self.ends.is_idle()
     }
 
     /// How far a source has been imported into a room, as confirmed.
@@ -387,7 +400,7 @@ impl Core {
         self.advance();
     }
 
-    /// To be called every few milliseconds while anything waits.
+    /// To be called every few milliseconds unless [`is_idle`](Self::is_idle).
     pub fn tick(&mut self, now: Millis) {
         self.clock.set(now);
         let elapsed = self.clock.elapsed();

@@ -20,7 +20,7 @@ use super::ownership::{Duty, Status, UNANSWERED_MS};
 use super::request::{Millis, Outcome, Request, RequestId};
 use super::trace::append_spans;
 
-/// Deadlines and retries are looked at this often.
+/// While anything waits, deadlines and retries are looked at this often.
 const TICK: Duration = Duration::from_millis(25);
 /// How long a stopping writer waits for what is in flight.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -130,6 +130,7 @@ pub fn spawn(
         responders: HashMap::new(),
         pending: FuturesUnordered::new(),
         sent: VecDeque::new(),
+        gauges: Gauges::new(partition),
     };
     let task = tokio::spawn(driver.run(shutdown));
     (Handle { partition, messages, standing, duty, status }, task)
@@ -145,6 +146,22 @@ struct Waiter {
     respond: oneshot::Sender<Outcome>,
     command: &'static str,
     since: Instant,
+}
+
+/// What waits at this writer, as metrics.
+struct Gauges {
+    requests: metrics::Gauge,
+    records: metrics::Gauge,
+}
+
+impl Gauges {
+    fn new(partition: TopicPartition) -> Self {
+        let partition = partition.to_string();
+        Self {
+            requests: metrics::gauge!("roomlog_writer_queue_requests", "partition" => partition.clone()),
+            records: metrics::gauge!("roomlog_writer_in_flight_records", "partition" => partition),
+        }
+    }
 }
 
 struct Driver {
@@ -164,6 +181,7 @@ struct Driver {
     pending: FuturesUnordered<BoxFuture<'static, Completed>>,
     /// When each record that has not been read back was sent.
     sent: VecDeque<(u64, Instant, Span)>,
+    gauges: Gauges,
 }
 
 impl Driver {
@@ -208,7 +226,7 @@ impl Driver {
                     Some(message) => self.take(message),
                     None => draining = Some(tokio::time::Instant::now() + DRAIN),
                 },
-                _ = tick.tick() => self.core.tick(clock_ms()),
+                _ = tick.tick(), if !self.core.is_idle() => self.core.tick(clock_ms()),
                 () = shutdown.cancelled(), if draining.is_none() => {
                     self.inbox.close();
                     while let Ok(message) = self.inbox.try_recv() {
@@ -317,6 +335,8 @@ impl Driver {
                 }
             }
         }
+        self.gauges.requests.set((self.responders.len() + self.inbox.len()) as f64);
+        self.gauges.records.set(self.core.in_flight() as f64);
         let status = Status {
             owns: self.core.is_owner(),
             holds_claim: self.core.holds_claim() && !self.core.is_stopped(),

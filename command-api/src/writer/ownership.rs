@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 
 use roomlog_eventlog::TopicPartition;
-use roomlog_members::{Heartbeat, Owned, ProcessId, Role, Roster, SILENCE_MS, rendezvous};
+use roomlog_members::{Heartbeat, Named, Owned, ProcessId, Role, Roster, SILENCE_MS, rendezvous};
 
 use super::core::Permit;
 use super::request::Millis;
@@ -145,8 +145,9 @@ impl Ownership {
                 moving += usize::from(place.handing.is_some() && !was_moving);
             }
             let permit = place.permit(now, roster, partition, &candidates, self.stopping, &self.options);
+            let takes = matches!(permit, Permit::Take | Permit::Succeed);
             let first_two = candidates.rank(roster.me()).is_some_and(|rank| rank < WARM);
-            if first_two || place.status.holds_claim || permit == Permit::Take || self.options.warm_all {
+            if first_two || place.status.holds_claim || takes || self.options.warm_all {
                 place.warm_until = now + COOL_DOWN_MS;
             }
             // What cannot be heard is no reason to forget.
@@ -215,8 +216,10 @@ impl Place {
         if stopping || !roster.hears_itself(now) {
             return Permit::Leave;
         }
-        if roster.last_named(partition).is_some_and(|named| named.successor == Some(me)) {
-            return Permit::Take;
+        // Once somebody has claimed after those words, they are about the past.
+        let left_to_me = |named: &Named| named.successor == Some(me) && named.epoch >= self.status.epoch;
+        if roster.last_named(partition).is_some_and(left_to_me) {
+            return Permit::Succeed;
         }
         // Those that are unable come after all that are able.
         let rank = candidates.rank(me).unwrap_or(candidates.able.len() + 1) as Millis;
@@ -300,5 +303,39 @@ impl Candidates {
 
     fn warm_others(&self, me: ProcessId) -> impl Iterator<Item = ProcessId> {
         self.others(me).filter(|process| self.is_warm(*process))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    const PARTITION: TopicPartition = TopicPartition::rooms(3);
+    const ME: ProcessId = ProcessId(Uuid::from_u128(1));
+    const OTHER: ProcessId = ProcessId(Uuid::from_u128(2));
+
+    /// What this process may do after the other one, owner by claim 7, has named it as its successor.
+    fn permit_where_the_log_has_epoch(epoch: u64) -> Permit {
+        let mut roster = Roster::new(ME);
+        roster.heard(0, Heartbeat::new(ME, vec![Role::CommandApi], "me".into()));
+        let mut other = Heartbeat::new(OTHER, vec![Role::CommandApi], "other".into());
+        other.owned = vec![Owned { partition: PARTITION, epoch: 7, successor: Some(ME) }];
+        roster.heard(0, other);
+        let mut ownership = Ownership::new([PARTITION], Options::default());
+        let status = Status { epoch, caught_up: true, ..Status::default() };
+        ownership.plan(1, &roster, |_| status)[0].1.permit
+    }
+
+    #[test]
+    fn whoever_is_named_by_the_owner_succeeds_it() {
+        assert_eq!(permit_where_the_log_has_epoch(7), Permit::Succeed);
+        assert_eq!(permit_where_the_log_has_epoch(6), Permit::Succeed, "the owner's claim is yet to be read");
+    }
+
+    #[test]
+    fn words_of_an_owner_that_has_been_replaced_mean_nothing() {
+        assert_eq!(permit_where_the_log_has_epoch(8), Permit::Leave);
     }
 }

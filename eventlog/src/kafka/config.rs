@@ -26,8 +26,14 @@ const SOCKET_TIMEOUT: Duration = Duration::from_secs(5);
 /// soon a partition that joins is asked for.
 const LIVE_FETCH_WAIT: Duration = Duration::from_millis(100);
 
+/// The same for the short-lived topics, which nobody joins later.
+const BROADCAST_FETCH_WAIT: Duration = Duration::from_secs(1);
+
 /// The same where a reader is behind: the wait's end says that there is nothing more.
 const COLD_FETCH_WAIT: Duration = Duration::from_millis(10);
+
+/// An answer this large is not held back to become larger.
+const GATHERED_BYTES: &str = "262144";
 
 /// A hint that is older than this is worth nothing.
 const BROADCAST_TIMEOUT: Duration = Duration::from_secs(2);
@@ -54,6 +60,9 @@ pub struct KafkaConfig {
     pub allow_weak: bool,
     /// How long an append may take with all its retries; past it its outcome is unknown.
     pub append_timeout: Duration,
+    /// How long a broker may hold records back so that one answer to this process brings many; zero
+    /// where somebody waits for each.
+    pub gather: Duration,
     /// TLS and SASL.
     pub security: KafkaSecurity,
     /// Further properties of librdkafka's clients. What the log's promises
@@ -71,6 +80,7 @@ impl KafkaConfig {
             min_isr: MIN_ISR,
             allow_weak: false,
             append_timeout: APPEND_TIMEOUT,
+            gather: Duration::ZERO,
             security: KafkaSecurity::default(),
             properties: BTreeMap::new(),
         }
@@ -172,7 +182,7 @@ impl KafkaConfig {
 
     /// A position that is gone means that this process was away: it goes on with what is said now.
     pub(super) fn listening(&self) -> ClientConfig {
-        let mut client = self.reading(LIVE_FETCH_WAIT, BROADCAST_QUEUE_KIB);
+        let mut client = self.reading(BROADCAST_FETCH_WAIT, BROADCAST_QUEUE_KIB);
         client.set("enable.partition.eof", "false").set("auto.offset.reset", "latest");
         client
     }
@@ -180,6 +190,9 @@ impl KafkaConfig {
     pub(super) fn live(&self) -> ClientConfig {
         let mut client = self.reading(LIVE_FETCH_WAIT, LIVE_QUEUE_KIB);
         client.set("enable.partition.eof", "false");
+        if !self.gather.is_zero() {
+            client.set("fetch.wait.max.ms", millis(self.gather)).set("fetch.min.bytes", GATHERED_BYTES);
+        }
         client
     }
 

@@ -26,11 +26,10 @@ impl Kafka {
         Some(Self::at(brokers, KafkaSecurity::default(), Vec::new()))
     }
 
-    /// Over mutual TLS: `ROOMLOG_TEST_KAFKA_TLS` names a listener that asks for a client certificate, and
-    /// `ROOMLOG_TEST_KAFKA_CA`, `_CERT` and `_KEY` the files.
+    /// Over mutual TLS: `ROOMLOG_TEST_KAFKA_TLS` names a listener that asks for a client certificate.
     pub fn over_tls() -> Option<Self> {
         let brokers = named("ROOMLOG_TEST_KAFKA_TLS", "ROOMLOG_TEST_REQUIRE_KAFKA_TLS")?;
-        let [ca, cert, key] = ["CA", "CERT", "KEY"].map(setting);
+        let [ca, cert, key] = ["ca.pem", "process.pem", "process.key"].map(certificate);
         let security = KafkaSecurity {
             protocol: Protocol::Ssl,
             ca_file: Some(ca.clone().into()),
@@ -48,10 +47,11 @@ impl Kafka {
     }
 
     /// With a password over TLS: `ROOMLOG_TEST_KAFKA_SASL` names a listener for it, and
-    /// `ROOMLOG_TEST_KAFKA_CA`, `_USER` and `_PASSWORD` the rest.
+    /// `ROOMLOG_TEST_KAFKA_USER` and `_PASSWORD` the rest.
     pub fn over_sasl(mechanism: Mechanism) -> Option<Self> {
         let brokers = named("ROOMLOG_TEST_KAFKA_SASL", "ROOMLOG_TEST_REQUIRE_KAFKA_SASL")?;
-        let [ca, user, password] = ["CA", "USER", "PASSWORD"].map(setting);
+        let [user, password] = ["USER", "PASSWORD"].map(|name| setting(&format!("KAFKA_{name}")));
+        let ca = certificate("ca.pem");
         let security = KafkaSecurity {
             protocol: Protocol::SaslSsl,
             ca_file: Some(ca.clone().into()),
@@ -140,8 +140,14 @@ fn named(address: &str, required: &str) -> Option<String> {
     found
 }
 
+/// A file of `ROOMLOG_TEST_CERTIFICATES`: `ca.pem` is whom the brokers believe, `process` is of it, and `foreign` is of
+/// `foreign-ca.pem`, whom nobody believes.
+pub fn certificate(file: &str) -> String {
+    format!("{}/{file}", setting("CERTIFICATES"))
+}
+
 fn setting(name: &str) -> String {
-    let name = format!("ROOMLOG_TEST_KAFKA_{name}");
+    let name = format!("ROOMLOG_TEST_{name}");
     std::env::var(&name).unwrap_or_else(|_| panic!("{name} is not set"))
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use roomlog_eventlog::{Accepted, Command, Content};
 use roomlog_schemas::{Event, RoomId};
+use roomlog_stores::StoreError;
 use roomlog_stores::quarantine::Subject;
 
 use super::Keeper;
@@ -64,6 +65,7 @@ impl Keeper {
         pipeline: &Pipeline,
         records: &[Accepted],
     ) -> Result<Split, Error> {
+        self.unreadable.clear();
         if self.roots.len() > MOST_ROOTS {
             self.reload(pipeline).await?;
         }
@@ -105,12 +107,25 @@ impl Keeper {
         }
     }
 
-    /// A room that the projection does not hold counts as a root itself.
+    /// A room that the projection does not hold counts as a root itself; so does one with a row that
+    /// cannot be decoded, which is remembered as `unreadable`.
     async fn subject_of_room(&mut self, pipeline: &Pipeline, room: RoomId) -> Result<Subject, Error> {
         if let Some(subject) = self.roots.get(&room) {
             return Ok(*subject);
         }
-        let root = pipeline.projector.root_of(room).await?.unwrap_or(room);
+        // One that went to quarantine by itself.
+        let itself = Subject::root(room);
+        if self.subjects.contains(&itself) {
+            return Ok(itself);
+        }
+        let root = match pipeline.projector.root_of(room).await {
+            Ok(root) => root.unwrap_or(room),
+            Err(error @ StoreError::BadRow { .. }) => {
+                self.unreadable.insert(itself, error);
+                return Ok(itself);
+            }
+            Err(error) => return Err(error.into()),
+        };
         // A sub-room of one that only kept records make.
         let subject = self.roots.get(&root).copied().unwrap_or(Subject::root(root));
         self.roots.insert(room, subject);

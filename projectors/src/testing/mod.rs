@@ -127,6 +127,7 @@ fn impatient() -> Options {
         shortest_pause: Duration::from_millis(1),
         longest_pause: Duration::from_millis(10),
         standby_interval: Duration::from_millis(10),
+        batch_interval: Duration::ZERO,
         ..Options::default()
     }
 }

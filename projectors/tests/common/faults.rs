@@ -43,6 +43,8 @@ pub struct FaultyRooms {
     pub delay: Duration,
     /// Events that it cannot hold.
     pub refused: Arc<Mutex<HashSet<(RoomId, Seq)>>>,
+    /// Rooms whose events cannot be decoded.
+    pub bad: Arc<Mutex<HashSet<RoomId>>>,
 }
 
 impl FaultyRooms {
@@ -52,6 +54,7 @@ impl FaultyRooms {
             faults: Arc::new(Mutex::new(faults.into_iter().collect())),
             delay: Duration::ZERO,
             refused: Arc::default(),
+            bad: Arc::default(),
         }
     }
 }
@@ -93,6 +96,9 @@ impl RoomStore for FaultyRooms {
     }
 
     async fn events(&self, room: RoomId, from: Seq, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
+        if self.bad.lock().unwrap().contains(&room) {
+            return Err(StoreError::BadRow { store: "rooms", what: "a test says so".into() });
+        }
         self.inner.events(room, from, limit).await
     }
 

@@ -19,11 +19,14 @@ use roomlog_stores::progress::Progress;
 use roomlog_stores::quarantine::Quarantine;
 use roomlog_stores::{DirectoryStore, RoomStore};
 use roomlog_web::token::Tokens;
-use roomlog_web::{Auth, Position};
+use roomlog_web::{Auth, EndedSessions, Position};
 use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt;
 use utoipa::openapi::OpenApi;
+
+/// That every token is for.
+const SESSION: SessionId = SessionId::from_u128(7);
 
 pub struct Fixture {
     pub world: World,
@@ -32,6 +35,7 @@ pub struct Fixture {
     pub document: OpenApi,
     pub progress: Arc<Progress>,
     tokens: Tokens,
+    ended: EndedSessions,
     _folder: TempDir,
 }
 
@@ -72,11 +76,11 @@ impl Fixture {
         let folder = tempfile::tempdir().unwrap();
         let stores = sqlite_stores(folder.path()).await;
         let world = World::new(1, PartitionCounts { accounts: 1, rooms: 2 }, stores.sealer.clone()).await;
-        let tokens = Tokens::new(&[3; 32]);
+        let (tokens, ended) = (Tokens::new(&[3; 32]), EndedSessions::default());
         let progress = Arc::new(Progress::default());
         let (rooms, directory) = before(&stores);
         let api = QueryApi {
-            auth: Auth::new(tokens.clone(), "administrator"),
+            auth: Auth::new(tokens.clone(), "administrator").refusing(ended.clone()),
             rooms,
             directory,
             sealer: stores.sealer.clone(),
@@ -84,7 +88,7 @@ impl Fixture {
             limits,
         };
         let (router, document) = router(api).split_for_parts();
-        Self { world, stores, router, document, progress, tokens, _folder: folder }
+        Self { world, stores, router, document, progress, tokens, ended, _folder: folder }
     }
 
     /// Brings the stores up to date with the world.
@@ -99,7 +103,12 @@ impl Fixture {
     }
 
     pub fn token(&self, account: AccountId, lifetime: Duration) -> String {
-        self.tokens.issue(account, SessionId::from_u128(7), lifetime)
+        self.tokens.issue(account, SESSION, lifetime)
+    }
+
+    /// Ends the session that every token is for.
+    pub fn end_session(&self) {
+        self.ended.insert(SESSION);
     }
 
     /// One whose time is over.

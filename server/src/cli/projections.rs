@@ -1,5 +1,7 @@
-//! `roomlog projections list|rebuild|retry`: on the stores themselves. Where they are SQLite, while no
-//! server runs on them.
+//! `roomlog projections list|rebuild|retry`: on the stores themselves, which must be nobody else's where
+//! they are SQLite; or, for the quarantine, with `--url` through a platform that runs.
+
+mod remote;
 
 use std::collections::BTreeMap;
 
@@ -7,21 +9,26 @@ use anyhow::bail;
 use clap::{Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use roomlog_projectors::Retried;
+use roomlog_query_api::quarantine::ProjectionName;
 use roomlog_stores::progress::Projection;
 use roomlog_stores::quarantine::{Quarantine, Quarantined, Subject};
 use roomlog_web::view::timestamp;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::config::Config;
+use crate::patience::Patience;
 use crate::platform::Platform;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Where every projection stands, beside the log's end.
+    /// Where every projection stands, beside the log's end, and what is in quarantine.
     List {
         /// As JSON, one line each.
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        platform: remote::Platform,
     },
     /// Build a projection anew from the log, beside the old one, and replace it. Stop the server first.
     Rebuild { projection: Name },
@@ -31,6 +38,8 @@ pub enum Command {
         /// One root room, or account, instead of all.
         #[arg(long, value_name = "ID")]
         room: Option<Uuid>,
+        #[command(flatten)]
+        platform: remote::Platform,
     },
 }
 
@@ -41,24 +50,43 @@ pub enum Name {
     Directory,
 }
 
-impl From<Name> for Projection {
+impl From<Name> for ProjectionName {
     fn from(name: Name) -> Self {
         match name {
-            Name::RoomEvents => Projection::RoomEvents,
-            Name::Directory => Projection::Directory,
+            Name::RoomEvents => ProjectionName::RoomEvents,
+            Name::Directory => ProjectionName::Directory,
         }
     }
 }
 
+impl From<Name> for Projection {
+    fn from(name: Name) -> Self {
+        ProjectionName::from(name).into()
+    }
+}
+
 pub async fn run(command: Command, config: &Config) -> anyhow::Result<()> {
+    match &command {
+        Command::List { json, platform } => {
+            if let Some(remote) = platform.remote(config)? {
+                return remote.list(*json).await;
+            }
+        }
+        Command::Retry { projection, room, platform } => {
+            if let Some(remote) = platform.remote(config)? {
+                return remote.retry((*projection).into(), *room).await;
+            }
+        }
+        Command::Rebuild { .. } => {}
+    }
     if !config.data.exists() {
         bail!("there is no data folder {}", config.data.display());
     }
-    let platform = Box::pin(Platform::open(config)).await?;
+    let platform = Box::pin(Platform::open(config, Patience::None)).await?;
     match command {
-        Command::List { json } => list(&platform, &platform.quarantine, json).await,
+        Command::List { json, .. } => list(&platform, &platform.quarantine, json).await,
         Command::Rebuild { projection } => rebuild(&platform, &platform.quarantine, projection.into()).await,
-        Command::Retry { projection, room } => {
+        Command::Retry { projection, room, .. } => {
             retry(&platform, &platform.quarantine, projection.into(), room.map(Subject)).await
         }
     }
@@ -93,23 +121,52 @@ async fn list(platform: &Platform, quarantine: &Quarantine, json: bool) -> anyho
             listing.epoch,
         );
     }
-    for row in &quarantined {
-        print_quarantined(row);
+    for row in quarantined {
+        print(&row.into());
     }
     Ok(())
 }
 
-fn print_quarantined(row: &Quarantined) {
+/// What is in quarantine, as a person is told.
+struct Shown {
+    projection: String,
+    is_root_room: bool,
+    subject: Uuid,
+    partition: String,
+    records: u64,
+    first_offset: u64,
+    since: OffsetDateTime,
+    failed_retries: u64,
+    error: String,
+}
+
+impl From<Quarantined> for Shown {
+    fn from(row: Quarantined) -> Self {
+        Self {
+            is_root_room: row.is_root_room(),
+            projection: row.projection.to_owned(),
+            subject: row.subject.0,
+            partition: row.partition.to_string(),
+            records: row.records,
+            first_offset: row.first_offset,
+            since: timestamp(row.since_ms),
+            failed_retries: row.failed_retries,
+            error: row.error,
+        }
+    }
+}
+
+fn print(row: &Shown) {
     println!(
         "\nin quarantine: {} {} {} in {}, {} record{} from offset {} on, since {}{}\n  {}",
         row.projection,
-        if row.is_root_room() { "root room" } else { "account" },
+        if row.is_root_room { "root room" } else { "account" },
         row.subject,
         row.partition,
         row.records,
         if row.records == 1 { "" } else { "s" },
         row.first_offset,
-        timestamp(row.since_ms),
+        row.since,
         match row.failed_retries {
             0 => String::new(),
             n => format!(", retried {n} times in vain"),
@@ -139,7 +196,7 @@ async fn retry(
             }
             Retried::Failed { left: row } => {
                 left += 1;
-                print_quarantined(&row);
+                print(&row.into());
             }
             Retried::Unanswered => {
                 left += 1;

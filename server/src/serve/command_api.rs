@@ -93,6 +93,7 @@ impl CommandRole {
                 secrets: platform.secrets.clone(),
                 passwords,
                 tokens: platform.auth.tokens.clone(),
+                ended: platform.auth.ended.clone(),
                 id_key: platform.id_key.clone(),
             },
             importer: Importer::new(service.clone()),

@@ -11,6 +11,7 @@ use roomlog_command_api::http::CommandApi;
 use roomlog_members::{ProcessId, Role};
 use roomlog_projectors::Projectors;
 use roomlog_query_api::QueryApi;
+use roomlog_query_api::quarantine::QuarantineApi;
 use roomlog_rpc::{RemoteCommands, RemoteCommandsOptions, Services};
 use roomlog_web::commands::Commands;
 use roomlog_web::limits::RateLimited;
@@ -22,6 +23,7 @@ use self::command_api::CommandRole;
 use self::members::Neighbours;
 use crate::config::Config;
 use crate::health::{Check, Health, install_metrics};
+use crate::patience::Patience;
 use crate::platform::Platform;
 use crate::{http, listener, logging};
 
@@ -42,7 +44,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         },
     )?;
     let metrics = install_metrics()?;
-    let platform = Box::pin(Platform::open(&config)).await?;
+    let platform = Box::pin(Platform::open(&config, Patience::Wait)).await?;
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
@@ -94,6 +96,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         progress: platform.progress.clone(),
         limits: Default::default(),
     });
+
+    let quarantine = queries
+        .is_some()
+        .then(|| QuarantineApi { auth: platform.auth.clone(), quarantine: platform.quarantine.clone() });
 
     let (mut stream, mut fanout_task) = (None, None);
     if roles.contains(&Role::WsFanout) {
@@ -161,7 +167,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             metrics.run_upkeep();
         }
     });
-    let router = http::router(platform.auth.clone(), api, queries, stream, health.router());
+    let router = http::router(platform.auth.clone(), api, queries, quarantine, stream, health.router());
     let server =
         tokio::spawn(listener::serve(listener, router, config.max_connections, stop_serving.clone()));
     greet(&platform, &roles, &url);

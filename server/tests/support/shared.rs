@@ -27,6 +27,8 @@ pub struct Shared {
     name: String,
     counts: PartitionCounts,
     secrets: TempDir,
+    /// What goes before the settings without TLS.
+    transport: Vec<(&'static str, String)>,
 }
 
 impl Shared {
@@ -39,7 +41,35 @@ impl Shared {
             name: format!("t{}", &Uuid::new_v4().simple().to_string()[..16]),
             counts,
             secrets: TempDir::new().unwrap(),
+            transport: Vec::new(),
         })
+    }
+
+    /// The same over TLS: mutual to Kafka, to the CQL store and between the processes, and to PostgreSQL.
+    pub fn over_tls(counts: PartitionCounts) -> Option<Self> {
+        let kafka = named("ROOMLOG_TEST_KAFKA_TLS", "ROOMLOG_TEST_REQUIRE_KAFKA_TLS")?;
+        let cql = named("ROOMLOG_TEST_CQL_TLS", "ROOMLOG_TEST_REQUIRE_CQL_TLS")?;
+        let postgres = named("ROOMLOG_TEST_POSTGRES_TLS", "ROOMLOG_TEST_REQUIRE_POSTGRES_TLS")?;
+        let folder = named("ROOMLOG_TEST_CERTIFICATES", "ROOMLOG_TEST_REQUIRE_KAFKA_TLS")?;
+        let file = |name: &str| format!("{folder}/{name}");
+        let mut transport = vec![
+            ("ROOMLOG_KAFKA_BROKERS", kafka),
+            ("ROOMLOG_KAFKA_PROTOCOL", "ssl".into()),
+            ("ROOMLOG_CQL_NODES", cql),
+            ("ROOMLOG_POSTGRES_URL", postgres),
+            ("ROOMLOG_POSTGRES_CA_FILE", file("ca.pem")),
+            ("ROOMLOG_INTERNAL_ALLOW_PLAIN", "false".into()),
+        ];
+        for [ca, cert, key] in [
+            ["ROOMLOG_KAFKA_CA_FILE", "ROOMLOG_KAFKA_CERT_FILE", "ROOMLOG_KAFKA_KEY_FILE"],
+            ["ROOMLOG_CQL_CA_FILE", "ROOMLOG_CQL_CERT_FILE", "ROOMLOG_CQL_KEY_FILE"],
+            ["ROOMLOG_INTERNAL_CA_FILE", "ROOMLOG_INTERNAL_CERT_FILE", "ROOMLOG_INTERNAL_KEY_FILE"],
+        ] {
+            transport.extend([(ca, file("ca.pem")), (cert, file("process.pem")), (key, file("process.key"))]);
+        }
+        let mut shared = Self::new(counts)?;
+        shared.transport = transport;
+        Some(shared)
     }
 
     /// Starts a process with these roles, and these settings besides; ready when this returns.
@@ -79,7 +109,8 @@ impl Shared {
             "ROOMLOG_RATE_LOG_INS_NAME",
             "ROOMLOG_RATE_REGISTRATIONS_ADDRESS",
         ];
-        let mut all: Vec<(&str, &str)> = common.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let mut all: Vec<(&str, &str)> =
+            common.iter().chain(&self.transport).map(|(name, value)| (*name, value.as_str())).collect();
         all.extend(limits.map(|limit| (limit, "0")));
         all.extend(settings);
         Server::start_with(&all).await

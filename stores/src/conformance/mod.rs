@@ -142,6 +142,7 @@ macro_rules! secrets_store_conformance {
             an_expired_token_is_unknown,
             a_revoked_session_stays_revoked,
             an_account_sees_its_live_sessions,
+            sessions_that_ended_are_listed_by_the_time_of_their_end,
             a_session_made_again_has_the_new_token,
             a_claim_code_is_checked_replaced_and_removed,
             all_of_it_survives_a_restart,

@@ -3,6 +3,7 @@
 
 use scylla::client::session::Session;
 use scylla::deserialize::row::DeserializeRow;
+use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
 use scylla::response::PagingState;
 use scylla::response::query_result::QueryResult;
 use scylla::serialize::batch::BatchValues;
@@ -14,9 +15,10 @@ use scylla::value::{CqlValue, Row};
 use std::ops::ControlFlow;
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
 
 use super::config::CqlConfig;
-use super::error::{damaged, failed, prepare_failed};
+use super::error::{bad_row, damaged, failed, prepare_failed};
 use crate::StoreError;
 
 /// Rows fetched at a time; with rows as large as they may be, some 64 MiB.
@@ -24,6 +26,8 @@ const PAGE_ROWS: i32 = 1_000;
 /// Tables take longer to make than rows to read, above all on a busy server; well below the lease that
 /// makes them one process's business.
 const DEFINE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Before a change is tried for the second time; doubles each time.
+const DEFINE_PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) struct Connection {
     session: Session,
@@ -58,14 +62,36 @@ impl Connection {
         self.session.prepare(cql).await.map_err(prepare_failed)
     }
 
-    /// Changes the schema; returns when all nodes that can be reached agree on it.
+    /// Changes the schema by a statement that may be repeated (`IF NOT EXISTS`, `IF EXISTS`); returns when
+    /// all nodes that can be reached agree on it. A server that refuses changes that come at the same time
+    /// is asked again.
     pub async fn define(&self, cql: &str) -> Result<(), StoreError> {
-        let mut statement = Statement::new(cql);
-        statement.set_request_timeout(Some(DEFINE_TIMEOUT));
-        self.session.query_unpaged(statement, ()).await.map(drop).map_err(failed)
+        let deadline = Instant::now() + DEFINE_TIMEOUT;
+        let mut pause = DEFINE_PAUSE;
+        loop {
+            let mut statement = Statement::new(cql);
+            statement.set_request_timeout(Some(DEFINE_TIMEOUT));
+            let error = match self.session.query_unpaged(statement, ()).await {
+                Ok(_) => return Ok(()),
+                Err(ExecutionError::LastAttemptError(RequestAttemptError::DbError(
+                    DbError::AlreadyExists { .. },
+                    _,
+                ))) => return Ok(()),
+                Err(error) => failed(error),
+            };
+            if !matches!(error, StoreError::Unavailable { .. }) || Instant::now() + pause >= deadline {
+                return Err(error);
+            }
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "a change of the schema is asked for again"
+            );
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
     }
 
-    /// All rows, whatever the number of pages.
+    /// All rows, whatever the number of pages; `BadRow` if one of them cannot be decoded.
     pub async fn rows<T>(
         &self,
         statement: &PreparedStatement,
@@ -82,7 +108,7 @@ impl Connection {
                 self.session.execute_single_page(statement, &values, page).await.map_err(failed)?;
             let result = result.into_rows_result().map_err(|error| damaged(error.to_string()))?;
             for row in result.rows::<T>().map_err(|error| damaged(error.to_string()))? {
-                rows.push(row.map_err(|error| damaged(error.to_string()))?);
+                rows.push(row.map_err(|error| bad_row(error.to_string()))?);
             }
             match next.into_paging_control_flow() {
                 ControlFlow::Break(()) => return Ok(rows),

@@ -16,6 +16,10 @@ pub(super) fn damaged(what: impl Into<String>) -> StoreError {
     StoreError::Damaged { store: STORE, what: what.into() }
 }
 
+pub(super) fn bad_row(what: impl Into<String>) -> StoreError {
+    StoreError::BadRow { store: STORE, what: what.into() }
+}
+
 pub(super) fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
     StoreError::Unavailable { store: STORE, source: source.into() }
 }

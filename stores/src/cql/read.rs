@@ -15,7 +15,7 @@ use roomlog_schemas::{AccountId, History, MessageId, RoomId};
 use uuid::Uuid;
 
 use super::connection::Connection;
-use super::error::damaged;
+use super::error::bad_row;
 use super::generations::Generation;
 use super::memberships::intervals;
 use super::{cursor, shards, to_i32, to_i64};
@@ -263,5 +263,5 @@ fn rule(name: &str) -> Result<History, StoreError> {
     [History::FromBeginning, History::FromJoin]
         .into_iter()
         .find(|&rule| rule_name(rule) == name)
-        .ok_or_else(|| damaged(format!("no history rule is called {name:?}")))
+        .ok_or_else(|| bad_row(format!("no history rule is called {name:?}")))
 }

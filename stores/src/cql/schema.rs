@@ -4,10 +4,12 @@
 //! schema) and `generations` (see there). The rows themselves lie in tables of a generation each,
 //! which are made when a generation begins.
 //!
-//! Several processes may open the store at once. Whatever changes the schema happens under a lease,
-//! a row with a time to live put by a lightweight transaction, and is `IF NOT EXISTS`: a holder that
-//! was paused past its lease does no harm. Only the very first tables are made without; where a
-//! cluster of several Cassandra nodes is new, let one process start first.
+//! Several processes may open the store at once, also where there is nothing yet. Whatever changes the
+//! schema happens under a lease, a row with a time to live put by a lightweight transaction, and is
+//! `IF NOT EXISTS`: a holder that was paused past its lease does no harm. Only keyspace and the tables
+//! that a lease needs are made without. Nodes of Cassandra that make a table at the same time give it
+//! an id each, and then disagree; so those tables have ids that follow from their names, and made twice
+//! they are the same.
 //!
 //! A change of the schema is one more entry in [`MIGRATIONS`]. It expands before it contracts: a
 //! build adds tables and columns that the build before does not miss, and a later one, when no
@@ -69,7 +71,8 @@ pub(super) async fn prepare(connection: &Connection, replication: &str) -> Resul
     let tables = connection.rows::<(String,)>(&find, (keyspace,)).await?;
     for (name, cql) in BOOTSTRAP {
         if !tables.iter().any(|(table,)| table == name) {
-            connection.define(&cql.replace("{keyspace}", keyspace)).await?;
+            let cql = cql.replace("{keyspace}", keyspace);
+            define_first(connection, &format!("{cql} WITH ID = '{}'", table_id(keyspace, name))).await?;
         }
         await_table(connection, name).await?;
     }
@@ -80,6 +83,27 @@ pub(super) async fn prepare(connection: &Connection, replication: &str) -> Resul
         migrated?;
     }
     connection.refresh().await
+}
+
+/// The keyspace may have been made by another process just now, at another node: then this one refuses,
+/// until it has heard of it.
+async fn define_first(connection: &Connection, cql: &str) -> Result<(), StoreError> {
+    let deadline = Instant::now() + TABLE_PATIENCE;
+    loop {
+        match connection.define(cql).await {
+            Err(StoreError::Refused { .. }) if Instant::now() < deadline => {
+                tokio::time::sleep(POLL).await;
+            }
+            defined => return defined,
+        }
+    }
+}
+
+/// The same in every process.
+fn table_id(keyspace: &str, table: &str) -> Uuid {
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&blake3::hash(format!("{keyspace}.{table}").as_bytes()).as_bytes()[..16]);
+    Uuid::new_v8(bytes)
 }
 
 /// Cassandra lists a table that somebody else makes a moment before it can be used.

@@ -10,6 +10,7 @@ enum Class {
     Unavailable,
     Refused,
     RowsRefused,
+    BadRow,
     Damaged,
 }
 
@@ -18,6 +19,7 @@ pub(super) fn failed(store: &'static str, error: Error) -> StoreError {
         Class::Unavailable => StoreError::Unavailable { store, source: error.into() },
         Class::Refused => StoreError::Refused { store, source: error.into() },
         Class::RowsRefused => StoreError::RowsRefused { store, source: error.into() },
+        Class::BadRow => StoreError::BadRow { store, what: error.to_string() },
         Class::Damaged => StoreError::Damaged { store, what: error.to_string() },
     }
 }
@@ -63,11 +65,10 @@ fn class(error: &Error) -> Class {
         Error::Database(error) => error.code().map_or(Class::Unavailable, |code| class_of_code(&code)),
         Error::Configuration(_) | Error::Tls(_) => Class::Refused,
         Error::Io(error) if is_tls(error) => Class::Refused,
+        Error::ColumnDecode { .. } | Error::Decode(_) => Class::BadRow,
         Error::TypeNotFound { .. }
         | Error::ColumnIndexOutOfBounds { .. }
         | Error::ColumnNotFound(_)
-        | Error::ColumnDecode { .. }
-        | Error::Decode(_)
         | Error::Encode(_)
         | Error::InvalidArgument(_) => Class::Damaged,
         _ => Class::Unavailable,

@@ -1,17 +1,15 @@
 //! The quarantine on PostgreSQL, in a schema of its own: it has to survive a rebuild of the directory.
 
-use std::sync::LazyLock;
-
 use async_trait::async_trait;
 use roomlog_eventlog::TopicPartition;
 use roomlog_schemas::RoomId;
 use sqlx::Connection;
-use sqlx::migrate::Migrator;
 
 use super::config::{PostgresConfig, check_schema};
 use super::database::{Database, run};
 use super::maintenance::Maintenance;
 use crate::StoreError;
+use crate::migrations::POSTGRES_QUARANTINE as MIGRATIONS;
 use crate::progress::Projection;
 use crate::quarantine::{Entry, QuarantineStore, Quarantined, Scope, Subject};
 
@@ -19,15 +17,6 @@ const STORE: &str = "quarantine";
 
 /// The quarantine is asked once a second, and written when something fails.
 const MAX_CONNECTIONS: u32 = 2;
-
-static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
-    let mut migrations = sqlx::migrate!("migrations/postgres/quarantine");
-    // Those of a newer build: `compatibility` says whether this one may go on with them.
-    migrations.set_ignore_missing(true);
-    // Whoever runs them holds our own lock.
-    migrations.set_locking(false);
-    migrations
-});
 
 /// A handle, cheap to clone. Any number of them may be open on the same tables.
 #[derive(Clone)]

@@ -28,7 +28,7 @@ pub async fn root_of(store: &dyn RoomStore, room: RoomId) -> Result<Option<RoomI
             Ok(Event::RoomCreated(e)) => e.parent_id,
             Ok(_) => None,
             Err(error) => {
-                return Err(StoreError::Damaged { store: "room", what: format!("an event: {error}") });
+                return Err(StoreError::BadRow { store: "room", what: format!("an event: {error}") });
             }
         };
         // What is above is not in the store; it counts all the same.

@@ -95,6 +95,9 @@ pub(super) fn failed(store: &'static str, error: sqlx::Error) -> StoreError {
     if code(&error).is_some_and(is_refusal) {
         return StoreError::RowsRefused { store, source: error.into() };
     }
+    if matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) {
+        return StoreError::BadRow { store, what: error.to_string() };
+    }
     if is_damage(&error) {
         return StoreError::Damaged { store, what: error.to_string() };
     }
@@ -103,7 +106,7 @@ pub(super) fn failed(store: &'static str, error: sqlx::Error) -> StoreError {
 
 fn is_damage(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_) => true,
+        sqlx::Error::ColumnNotFound(_) => true,
         error => code(error).is_some_and(is_fatal),
     }
 }

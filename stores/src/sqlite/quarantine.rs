@@ -6,18 +6,16 @@ use std::path::Path;
 use async_trait::async_trait;
 use roomlog_eventlog::TopicPartition;
 use roomlog_schemas::RoomId;
-use sqlx::migrate::Migrator;
 use sqlx::sqlite::SqliteSynchronous;
 
 use super::pools::{self, Pools};
 use crate::StoreError;
+use crate::migrations::SQLITE_QUARANTINE as MIGRATIONS;
 use crate::progress::Projection;
 use crate::quarantine::{Entry, QuarantineStore, Quarantined, Scope, Subject};
 
 const STORE: &str = "quarantine";
 const FILE: &str = "quarantine.db";
-
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite/quarantine");
 
 /// A handle, cheap to clone.
 #[derive(Clone)]

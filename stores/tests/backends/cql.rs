@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use super::{certificate, named};
 use async_trait::async_trait;
 use roomlog_stores::RoomStore;
 use roomlog_stores::conformance::Backend;
@@ -16,14 +17,19 @@ pub struct Cql {
 impl Cql {
     /// `None` where there is no cluster to test with; an error if there must be one.
     pub fn new() -> Option<Self> {
-        let Ok(node) = std::env::var("ROOMLOG_TEST_CQL") else {
-            assert!(
-                std::env::var_os("ROOMLOG_TEST_REQUIRE_CQL").is_none(),
-                "ROOMLOG_TEST_REQUIRE_CQL is set and ROOMLOG_TEST_CQL is not"
-            );
-            println!("skipped: ROOMLOG_TEST_CQL is not set");
-            return None;
-        };
+        Some(Self::at(named("ROOMLOG_TEST_CQL", "ROOMLOG_TEST_REQUIRE_CQL")?))
+    }
+
+    /// Over mutual TLS, at `ROOMLOG_TEST_CQL_TLS`.
+    pub fn over_tls() -> Option<Self> {
+        let mut backend = Self::at(named("ROOMLOG_TEST_CQL_TLS", "ROOMLOG_TEST_REQUIRE_CQL_TLS")?);
+        backend.config.tls_ca = Some(certificate("ca.pem"));
+        backend.config.tls_cert = Some(certificate("process.pem"));
+        backend.config.tls_key = Some(certificate("process.key"));
+        Some(backend)
+    }
+
+    fn at(node: String) -> Self {
         let mut random = [0; 8];
         getrandom::fill(&mut random).unwrap();
         let keyspace = format!("test_{:016x}", u64::from_le_bytes(random));
@@ -31,7 +37,7 @@ impl Cql {
         config.replication = "1".into();
         // The machine may be busy with other tests.
         config.request_timeout = std::time::Duration::from_secs(20);
-        Some(Self { config })
+        Self { config }
     }
 
     pub async fn store(&self) -> CqlRoomStore {
@@ -47,6 +53,7 @@ impl Cql {
 async fn session(config: &CqlConfig) -> Session {
     // Servers are slow at dropping tables.
     let profile = ExecutionProfile::builder().request_timeout(Some(config.request_timeout)).build();
+    // Without TLS, also beside a store that has it: the node serves both at one port.
     let builder = SessionBuilder::new().known_nodes(&config.nodes);
     builder.default_execution_profile_handle(profile.into_handle()).build().await.unwrap()
 }

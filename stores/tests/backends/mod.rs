@@ -6,6 +6,7 @@
 pub mod cql;
 pub mod postgres;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -15,6 +16,23 @@ use roomlog_stores::sqlite::{
 };
 use roomlog_stores::{DirectoryStore, QuarantineStore, RoomStore, SecretsStore};
 use tempfile::TempDir;
+
+/// A server to test with. `None` where there is none; an error if there must be one.
+pub fn named(address: &str, required: &str) -> Option<String> {
+    let found = std::env::var(address).ok();
+    if found.is_none() {
+        assert!(std::env::var_os(required).is_none(), "{required} is set and {address} is not");
+        println!("skipped: {address} is not set");
+    }
+    found
+}
+
+/// A file of `ROOMLOG_TEST_CERTIFICATES`: `ca.pem` is whom the servers believe, `process` is of it, and `foreign` is of
+/// `foreign-ca.pem`, whom nobody believes.
+pub fn certificate(file: &str) -> PathBuf {
+    let folder = std::env::var_os("ROOMLOG_TEST_CERTIFICATES");
+    PathBuf::from(folder.expect("a server with TLS comes with ROOMLOG_TEST_CERTIFICATES")).join(file)
+}
 
 /// A folder of its own.
 pub struct Sqlite(pub TempDir);

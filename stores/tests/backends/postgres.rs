@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::{certificate, named};
 use async_trait::async_trait;
 use roomlog_stores::conformance::Backend;
 use roomlog_stores::postgres::{
@@ -17,14 +18,18 @@ pub struct Postgres {
 impl Postgres {
     /// `None` where there is no PostgreSQL to test with; an error if there must be one.
     pub fn new() -> Option<Self> {
-        let Ok(url) = std::env::var("ROOMLOG_TEST_POSTGRES") else {
-            assert!(
-                std::env::var_os("ROOMLOG_TEST_REQUIRE_POSTGRES").is_none(),
-                "ROOMLOG_TEST_REQUIRE_POSTGRES is set and ROOMLOG_TEST_POSTGRES is not"
-            );
-            println!("skipped: ROOMLOG_TEST_POSTGRES is not set");
-            return None;
-        };
+        Some(Self::at(named("ROOMLOG_TEST_POSTGRES", "ROOMLOG_TEST_REQUIRE_POSTGRES")?))
+    }
+
+    /// Over TLS, at `ROOMLOG_TEST_POSTGRES_TLS`.
+    pub fn over_tls() -> Option<Self> {
+        let url = named("ROOMLOG_TEST_POSTGRES_TLS", "ROOMLOG_TEST_REQUIRE_POSTGRES_TLS")?;
+        let mut backend = Self::at(url);
+        backend.config.ca_file = Some(certificate("ca.pem"));
+        Some(backend)
+    }
+
+    fn at(url: String) -> Self {
         let mut random = [0; 8];
         getrandom::fill(&mut random).unwrap();
         let random = u64::from_le_bytes(random);
@@ -35,7 +40,7 @@ impl Postgres {
             max_connections: 5,
             ..PostgresConfig::new(url)
         };
-        Some(Self { config })
+        Self { config }
     }
 
     pub async fn directory(&self) -> PostgresDirectoryStore {

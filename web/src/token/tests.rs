@@ -56,14 +56,8 @@ fn token_with(seed: &[u8; 32], kid: Option<&str>) -> String {
     let der = ed25519_dalek::SigningKey::from_bytes(seed).to_pkcs8_der().unwrap();
     let header = Header { kid: kid.map(str::to_owned), ..Header::new(Algorithm::EdDSA) };
     let iat = unix_seconds();
-    let claims = Claims {
-        iss: ISSUER.to_owned(),
-        sub: AccountId::from_u128(1),
-        sid: SessionId::from_u128(2),
-        iat,
-        exp: iat + 60,
-    };
-    encode(&header, &claims, &EncodingKey::from_ed_der(der.as_bytes())).unwrap()
+    let claims = Claims { sub: AccountId::from_u128(1), sid: SessionId::from_u128(2), iat, exp: iat + 60 };
+    encode(&header, &Signed { iss: ISSUER, claims }, &EncodingKey::from_ed_der(der.as_bytes())).unwrap()
 }
 
 #[test]

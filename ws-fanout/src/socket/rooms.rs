@@ -48,6 +48,24 @@ struct Attached {
     lease: Lease,
 }
 
+/// Where the rooms begin.
+#[derive(Debug, Default)]
+pub(super) struct Starts {
+    /// The first seq to come of rooms that are absent from `since`.
+    pub firsts: HashMap<RoomId, Seq>,
+    /// Rooms of `since` that are in quarantine, so that it cannot be told whether they are the account's.
+    pub quarantined: Vec<RoomId>,
+}
+
+/// What a client is told when its stream starts.
+pub(super) struct Started {
+    /// The first seq to come of each room.
+    pub firsts: BTreeMap<RoomId, Seq>,
+    pub not_member: Vec<RoomId>,
+    /// Rooms in quarantine, with the seq that would come next.
+    pub quarantined: Vec<(RoomId, Seq)>,
+}
+
 enum Standing {
     /// The stream has not started.
     Parked,
@@ -110,20 +128,16 @@ impl Rooms {
     }
 
     /// Gives each room its first seq: the one after `since`, or that of `starts`, or its joining.
-    /// Also the rooms of `since` that are none of the account's; should it join one, the stream goes
-    /// on there. [`settle_all`](Self::settle_all) has to follow.
-    pub fn start(
-        &mut self,
-        since: &HashMap<RoomId, Seq>,
-        starts: &HashMap<RoomId, Seq>,
-    ) -> (BTreeMap<RoomId, Seq>, Vec<RoomId>) {
+    /// Also the rooms of `since` that are none of the account's, or of which that cannot be told now;
+    /// should it join one, the stream goes on there. [`settle_all`](Self::settle_all) has to follow.
+    pub fn start(&mut self, since: &HashMap<RoomId, Seq>, starts: &Starts) -> Started {
         self.has_started = true;
         let mut firsts = BTreeMap::new();
         for (id, room) in &mut self.rooms {
             if let Standing::Over = room.standing {
                 continue;
             }
-            let next = match (since.get(id), starts.get(id)) {
+            let next = match (since.get(id), starts.firsts.get(id)) {
                 (Some(seq), _) if chaos_mutation::is_on(Mutation::Resume) => seq + 2,
                 (Some(seq), _) => seq + 1,
                 (None, Some(&start)) => start.max(room.joined.seq),
@@ -132,19 +146,23 @@ impl Rooms {
             firsts.insert(*id, next);
             room.standing = behind(&self.hub, next, false);
         }
-        let mut not_member = Vec::new();
+        let (mut not_member, mut quarantined) = (Vec::new(), Vec::new());
         for (&id, seq) in since {
             let room = self.rooms.entry(id).or_insert_with(|| {
                 let joined = Joined { seq: 0, offset: 0 };
                 InRoom { attached: None, joined, standing: Standing::Over }
             });
             if let Standing::Over = room.standing {
-                not_member.push(id);
+                if starts.quarantined.contains(&id) {
+                    quarantined.push((id, seq + 1));
+                } else {
+                    not_member.push(id);
+                }
                 room.standing = Standing::Ended(seq + 1);
             }
         }
         not_member.sort_unstable();
-        (firsts, not_member)
+        Started { firsts, not_member, quarantined }
     }
 
     /// Makes live what has nothing to catch up on.

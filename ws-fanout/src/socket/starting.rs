@@ -14,6 +14,7 @@ use roomlog_web::view;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::rooms::{Started, Starts};
 use super::{Phase, Socket};
 use crate::CloseReason;
 use crate::hub::Hub;
@@ -22,9 +23,6 @@ use crate::protocol::{self, ServerFrame, Start};
 use crate::queue::{Notice, SocketQueue};
 use crate::room::Room;
 use crate::stored::resolve;
-
-/// The first seq to come of rooms that are absent from `since`.
-pub(super) type Starts = HashMap<RoomId, Seq>;
 
 /// Rooms that are asked for in the store at the same time.
 const AT_ONCE: usize = 8;
@@ -49,8 +47,9 @@ impl Socket {
         let (hub, queue) = (self.hub.clone(), self.place.queue.clone());
         let starts = async move {
             let deadline = Instant::now() + hub.options.open_timeout;
-            look_up(&hub, &queue, unknown, deadline).await?;
-            starts(hub, ends, absent, deadline).await
+            let quarantined = look_up(&hub, &queue, unknown, deadline).await?;
+            let firsts = firsts(hub, ends, absent, deadline).await?;
+            Some(Starts { firsts, quarantined })
         };
         self.phase = Phase::Starting(Box::new(start), starts.boxed());
     }
@@ -72,17 +71,28 @@ impl Socket {
         // Memberships that changed meanwhile.
         self.take_inbox();
         let Phase::Running = self.phase else { return true };
-        let (rooms, not_member) = self.rooms.start(&since, &starts);
+        let Started { firsts, not_member, quarantined } = self.rooms.start(&since, &starts);
         let log_id = view::log_id(self.hub.deps.identity);
-        self.place.queue.push(ServerFrame::Started { log_id: &log_id, rooms, not_member }.encode());
+        let started = ServerFrame::Started { log_id: &log_id, rooms: firsts, not_member };
+        self.place.queue.push(started.encode());
+        for (room, from) in quarantined {
+            self.place.queue.push(ServerFrame::quarantined(room, from).encode());
+        }
         self.rooms.settle_all();
         true
     }
 }
 
 /// Finds out which rooms of `since` the account has joined, though the store did not know when the
-/// socket opened, and tells the socket. `None` if that cannot be told now.
-async fn look_up(hub: &Hub, queue: &SocketQueue, rooms: Vec<RoomId>, deadline: Instant) -> Option<()> {
+/// socket opened, and tells the socket; of those in quarantine, which it answers, that cannot be found
+/// out. `None` if nothing can be told now.
+async fn look_up(
+    hub: &Hub,
+    queue: &SocketQueue,
+    rooms: Vec<RoomId>,
+    deadline: Instant,
+) -> Option<Vec<RoomId>> {
+    let mut quarantined = Vec::new();
     let mut by_partition: HashMap<TopicPartition, Vec<RoomId>> = HashMap::new();
     for room in rooms {
         by_partition.entry(hub.partition_of(room).id).or_default().push(room);
@@ -97,55 +107,64 @@ async fn look_up(hub: &Hub, queue: &SocketQueue, rooms: Vec<RoomId>, deadline: I
         {
             return None;
         }
-        joinings(hub, queue, &lease, rooms)
+        let of_partition = joinings(hub, queue, &lease, rooms)
             .await
             .inspect_err(|error| {
                 tracing::warn!(error = error as &dyn std::error::Error, "a stream cannot start");
             })
             .ok()?;
+        quarantined.extend(of_partition);
     }
-    Some(())
+    Some(quarantined)
 }
 
-/// Tells the socket of those of the rooms that the store knows.
+/// Tells the socket of those of the rooms that the store knows; answers those in quarantine.
 async fn joinings(
     hub: &Hub,
     queue: &SocketQueue,
     lease: &Lease,
     rooms: Vec<RoomId>,
-) -> Result<(), StoreError> {
+) -> Result<Vec<RoomId>, StoreError> {
     let visibilities = stream::iter(rooms).map(|room| async move {
-        Ok::<_, StoreError>((room, hub.deps.rooms.visibility(room, queue.account).await?))
+        match hub.deps.rooms.visibility(room, queue.account).await {
+            Err(StoreError::Quarantined { .. }) => Ok((room, Err(()))),
+            known => known.map(|visibility| (room, Ok(visibility))),
+        }
     });
+    let mut quarantined = Vec::new();
     for (room, visibility) in visibilities.buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await? {
+        let Ok(visibility) = visibility else {
+            quarantined.push(room);
+            continue;
+        };
         let last = visibility.and_then(|visibility| visibility.intervals.last().copied());
         if let Some(Interval { joined: seq, left: None }) = last {
             queue.notify(Notice::Joined { room, seq, left: None, offset: 0, lease: lease.clone() });
         }
     }
-    Ok(())
+    Ok(quarantined)
 }
 
 /// `None` if tail or store are not as far as the log was when the socket opened, and don't get there.
-async fn starts(
+async fn firsts(
     hub: Arc<Hub>,
     ends: Vec<(Lease, u64)>,
     rooms: Vec<Arc<Room>>,
     deadline: Instant,
-) -> Option<Starts> {
+) -> Option<HashMap<RoomId, Seq>> {
     for (lease, end) in &ends {
         if !lease.has_processed(*end, deadline).await {
             return None;
         }
     }
     let end_of: HashMap<TopicPartition, u64> = ends.iter().map(|(lease, end)| (lease.id, *end)).collect();
-    let starts = stream::iter(rooms).map(|room| {
+    let firsts = stream::iter(rooms).map(|room| {
         let (hub, end) = (&hub, end_of.get(&room.partition).copied().unwrap_or(room.known_from));
         async move {
             Ok::<_, StoreError>(first_at_or_after(hub, &room, end, deadline).await?.map(|seq| (room.id, seq)))
         }
     });
-    starts
+    firsts
         .buffer_unordered(AT_ONCE)
         .try_collect::<Vec<_>>()
         .await

@@ -20,6 +20,8 @@ use tokio::sync::watch;
 pub struct FaultyRooms {
     pub inner: Arc<dyn RoomStore>,
     pub lacking: Mutex<BTreeSet<Seq>>,
+    /// Rows that cannot be decoded.
+    pub bad: Mutex<BTreeSet<Seq>>,
     pub is_away: AtomicBool,
     /// Pages of events that were read.
     pub reads: AtomicUsize,
@@ -30,6 +32,7 @@ impl FaultyRooms {
         Arc::new(Self {
             inner,
             lacking: Mutex::default(),
+            bad: Mutex::default(),
             is_away: AtomicBool::new(false),
             reads: AtomicUsize::new(0),
         })
@@ -56,6 +59,10 @@ impl RoomStore for FaultyRooms {
     async fn events(&self, room: RoomId, from: Seq, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
         let mut rows = self.check()?.events(room, from, limit).await?;
         self.reads.fetch_add(1, Ordering::SeqCst);
+        let bad = self.bad.lock().unwrap();
+        if rows.iter().any(|row| bad.contains(&row.seq)) {
+            return Err(StoreError::BadRow { store: "rooms", what: "a test says so".into() });
+        }
         let lacking = self.lacking.lock().unwrap();
         rows.retain(|row| !lacking.contains(&row.seq));
         Ok(rows)

@@ -80,7 +80,7 @@ impl Fixture {
 
     /// As a log-out does it: first in the store, then in the log.
     pub async fn end_session(&mut self, account: AccountId, session: SessionId) {
-        assert!(self.secrets.revoke_session(account, session).await.unwrap());
+        assert!(self.secrets.revoke_session(account, session, 0).await.unwrap());
         let partition = self.world.log.account_partition(account);
         let event = SessionEnded { account_id: account, session_id: session }.into();
         self.world.log.command(partition, "end_session", &[event]).await;

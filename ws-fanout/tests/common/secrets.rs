@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use roomlog_schemas::{AccountId, SessionId};
 use roomlog_stores::StoreError;
-use roomlog_stores::secrets::{Credential, KeyOwner, Reservation, Reserved, Rotation, SecretsStore, Session};
+use roomlog_stores::secrets::{
+    Credential, EndedSession, KeyOwner, Reservation, Reserved, Rotation, SecretsStore, Session,
+};
 
 /// Gives keys to readers and tells which sessions live, while it is there; nothing else.
 pub struct FaultySecrets {
@@ -85,8 +87,17 @@ impl SecretsStore for FaultySecrets {
         away()
     }
 
-    async fn revoke_session(&self, account: AccountId, session: SessionId) -> Result<bool, StoreError> {
-        self.inner.revoke_session(account, session).await
+    async fn revoke_session(
+        &self,
+        account: AccountId,
+        session: SessionId,
+        now_ms: i64,
+    ) -> Result<bool, StoreError> {
+        self.inner.revoke_session(account, session, now_ms).await
+    }
+
+    async fn ended_sessions(&self, _: i64) -> Result<Vec<EndedSession>, StoreError> {
+        away()
     }
 
     async fn put_claim_code(&self, _: AccountId, _: &[u8; 32], _: i64) -> Result<(), StoreError> {

@@ -1,9 +1,10 @@
-//! The workloads.
+//! The workloads that the goals are stated for.
 
 use std::fmt;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use super::workload::{Cut, Load, Workload};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -14,6 +15,54 @@ pub enum Case {
     W2,
     /// The peak: 64 senders, each waiting for its answer; 16 rooms × 2 sockets
     W3,
+    /// Memory: 10,000 idle sockets, 100 rooms × 100
+    W4,
+    /// The highest rate at which every projection stays within a second of the log; 16 rooms × 2 sockets
+    W5,
+    /// All connections of 1,000 sockets closed at once, under load; 10 rooms × 100
+    Cut,
+    /// A process with sockets killed under load and started again; 10 rooms × 100
+    Restart,
+}
+
+impl Case {
+    pub fn workload(self, quick: bool) -> Workload {
+        let open = |messages_per_second| Load::Open { messages_per_second };
+        let (rooms, accounts_per_room, sockets_per_room, load) = match (self, quick) {
+            (Self::W1, false) => (1, 20, 1_000, open(20)),
+            (Self::W1, true) => (1, 4, 200, open(20)),
+            (Self::W2, false) => (100, 2, 10, open(1_000)),
+            (Self::W2, true) => (10, 2, 10, open(200)),
+            (Self::W3, false) => (16, 4, 2, Load::Closed { senders: 64 }),
+            (Self::W3, true) => (4, 2, 2, Load::Closed { senders: 8 }),
+            (Self::W4, false) => (100, 2, 100, Load::Idle),
+            (Self::W4, true) => (10, 2, 50, Load::Idle),
+            (Self::W5, false) => (16, 4, 2, Load::Search { most_per_second: 64_000 }),
+            (Self::W5, true) => (4, 2, 2, Load::Search { most_per_second: 500 }),
+            (Self::Cut | Self::Restart, false) => (10, 2, 100, open(200)),
+            (Self::Cut | Self::Restart, true) => (4, 2, 25, open(100)),
+        };
+        let cut = match self {
+            Self::Cut => Some(Cut::Connections),
+            Self::Restart => Some(Cut::Process),
+            _ => None,
+        };
+        Workload { cut, ..Workload::new(rooms, accounts_per_room, sockets_per_room, load) }
+    }
+
+    /// Whether a bare broadcast can bear the same load. It knows no resuming, and nothing that could lag behind.
+    pub fn has_broadcast_floor(self) -> bool {
+        matches!(self, Self::W1 | Self::W2 | Self::W3 | Self::W4)
+    }
+
+    /// The load of the comparison with the bare log, if there is one.
+    pub fn log_floor(self, quick: bool) -> Option<Load> {
+        match self {
+            Self::W1 | Self::W2 | Self::W3 => Some(self.workload(quick).load),
+            Self::W5 => Some(Self::W3.workload(quick).load),
+            Self::W4 | Self::Cut | Self::Restart => None,
+        }
+    }
 }
 
 impl fmt::Display for Case {
@@ -22,91 +71,11 @@ impl fmt::Display for Case {
             Self::W1 => "W1",
             Self::W2 => "W2",
             Self::W3 => "W3",
+            Self::W4 => "W4",
+            Self::W5 => "W5",
+            Self::Cut => "cut",
+            Self::Restart => "restart",
         })
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Workload {
-    pub rooms: usize,
-    /// Each of them members of the one room.
-    pub accounts_per_room: usize,
-    /// Shared evenly among the room's accounts; a server may allow an account 64 at most.
-    pub sockets_per_room: usize,
-    pub load: Load,
-    /// Bytes of a message's text.
-    pub text_bytes: usize,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Load {
-    /// Messages go out at their intended times, whatever the answers; spread evenly over the rooms.
-    Open { messages_per_second: u32 },
-    /// Each sender sends again when it has its answer.
-    Closed { senders: usize },
-}
-
-/// How long, and how often.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Timing {
-    /// Load before each measurement, not measured.
-    pub warm_up_seconds: u32,
-    pub seconds: u32,
-    pub rounds: u32,
-}
-
-impl Timing {
-    pub fn warm_up(&self) -> Duration {
-        Duration::from_secs(self.warm_up_seconds.into())
-    }
-
-    pub fn measured(&self) -> Duration {
-        Duration::from_secs(self.seconds.into())
-    }
-}
-
-/// What the goals are stated for.
-const TEXT_BYTES: usize = 256;
-
-impl Case {
-    pub fn workload(self, quick: bool) -> Workload {
-        let (rooms, accounts_per_room, sockets_per_room, load) = match (self, quick) {
-            (Self::W1, false) => (1, 20, 1_000, Load::Open { messages_per_second: 20 }),
-            (Self::W1, true) => (1, 4, 200, Load::Open { messages_per_second: 20 }),
-            (Self::W2, false) => (100, 2, 10, Load::Open { messages_per_second: 1_000 }),
-            (Self::W2, true) => (10, 2, 10, Load::Open { messages_per_second: 200 }),
-            (Self::W3, false) => (16, 4, 2, Load::Closed { senders: 64 }),
-            (Self::W3, true) => (4, 2, 2, Load::Closed { senders: 8 }),
-        };
-        Workload { rooms, accounts_per_room, sockets_per_room, load, text_bytes: TEXT_BYTES }
-    }
-}
-
-impl Workload {
-    pub fn sockets(&self) -> usize {
-        self.rooms * self.sockets_per_room
-    }
-
-    pub fn accounts(&self) -> usize {
-        self.rooms * self.accounts_per_room
-    }
-}
-
-impl fmt::Display for Workload {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rooms = if self.rooms == 1 { "room" } else { "rooms" };
-        write!(f, "{} {rooms} × {} sockets, {}", self.rooms, self.sockets_per_room, self.load)
-    }
-}
-
-impl fmt::Display for Load {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Open { messages_per_second } => write!(f, "{messages_per_second} messages/s"),
-            Self::Closed { senders: 1 } => f.write_str("1 closed-loop sender"),
-            Self::Closed { senders } => write!(f, "{senders} closed-loop senders"),
-        }
     }
 }
 
@@ -116,17 +85,17 @@ mod tests {
 
     use super::*;
 
-    /// A server's limit of sockets per account.
-    const SOCKETS_PER_ACCOUNT: usize = 64;
-
     #[test]
     fn no_account_has_more_sockets_than_a_server_allows() {
         for case in Case::value_variants() {
             for quick in [false, true] {
-                let workload = case.workload(quick);
-                let per_account = workload.sockets_per_room.div_ceil(workload.accounts_per_room);
-                assert!(per_account <= SOCKETS_PER_ACCOUNT, "{case}: {per_account}");
+                case.workload(quick).assert_possible();
             }
         }
+    }
+
+    #[test]
+    fn idle_memory_is_measured_of_ten_thousand_sockets() {
+        assert_eq!(Case::W4.workload(false).sockets(), 10_000);
     }
 }

@@ -5,30 +5,74 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::{wait, workspace};
 
+/// In front of a line that a task prints while it runs.
+const ORDER: &str = "order: ";
+
 /// Runs this program's hidden task `task` with a plan, and answers what it printed.
 pub fn run<T: DeserializeOwned>(xtask: &Path, task: &[&str], plan: &impl Serialize) -> Result<T> {
-    let mut command = Command::new(xtask);
-    command.args(task).arg(serde_json::to_string(plan)?);
-    command.stdin(Stdio::null()).stderr(Stdio::inherit());
-    let output = command.output().context("cannot start a part of the benchmark")?;
-    let what = task.join(" ");
-    if !output.status.success() {
-        bail!("{what}: {}", output.status);
-    }
-    serde_json::from_slice(&output.stdout).with_context(|| format!("{what}: no figures"))
+    run_with_orders(xtask, task, plan, |order| bail!("nobody carries out `{order}`"))
 }
 
-/// What such a task ends with.
+/// The same of a task that gives orders, each of which is carried out while it goes on. One that fails ends it.
+pub fn run_with_orders<T: DeserializeOwned>(
+    xtask: &Path,
+    task: &[&str],
+    plan: &impl Serialize,
+    mut carry_out: impl FnMut(&str) -> Result<()>,
+) -> Result<T> {
+    let mut command = Command::new(xtask);
+    command.args(task).arg(serde_json::to_string(plan)?);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    let mut process = command.spawn().context("cannot start a part of the benchmark")?;
+    let what = task.join(" ");
+    let answer = match process.stdout.take() {
+        Some(output) => follow(BufReader::new(output), &mut carry_out),
+        None => Err(anyhow!("its output is not piped")),
+    };
+    if answer.is_err() {
+        process.kill()?;
+    }
+    let status = process.wait()?;
+    let answer = answer.with_context(|| what.clone())?;
+    if !status.success() {
+        bail!("{what}: {status}");
+    }
+    serde_json::from_str(&answer).with_context(|| format!("{what}: no figures"))
+}
+
+/// Carries out every order and answers the last line that is none.
+fn follow(output: impl BufRead, carry_out: &mut impl FnMut(&str) -> Result<()>) -> Result<String> {
+    let mut answer = String::new();
+    for line in output.lines() {
+        let line = line?;
+        match line.strip_prefix(ORDER) {
+            Some(order) => carry_out(order)?,
+            None => answer = line,
+        }
+    }
+    Ok(answer)
+}
+
+/// What such a task asks for while it runs.
+pub fn order(what: &str) -> Result<()> {
+    print(&format!("{ORDER}{what}"))
+}
+
+/// What it ends with.
 pub fn answer(figures: &impl Serialize) -> Result<()> {
-    let figures = serde_json::to_string(figures)?;
-    writeln!(std::io::stdout(), "{figures}").context("nobody reads the figures any more")
+    print(&serde_json::to_string(figures)?)
+}
+
+fn print(line: &str) -> Result<()> {
+    let mut output = std::io::stdout();
+    writeln!(output, "{line}").and_then(|()| output.flush()).context("nobody reads the figures any more")
 }
 
 /// A running server. Ends when dropped, and when this process ends in whatever way.
@@ -118,6 +162,19 @@ impl Drop for Server {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn orders_are_carried_out_before_the_answer() {
+        let mut orders = Vec::new();
+        let mut keep = |order: &str| {
+            orders.push(order.to_owned());
+            Ok(())
+        };
+        let answer = follow("order: restart\norder: x\n[1]\n".as_bytes(), &mut keep).unwrap();
+        assert_eq!((answer.as_str(), orders), ("[1]", vec!["restart".to_owned(), "x".to_owned()]));
+        let mut refuse = |_: &str| bail!("no");
+        assert!(follow("order: restart\n[1]\n".as_bytes(), &mut refuse).is_err());
+    }
 
     #[test]
     fn a_server_ends_when_asked() {

@@ -1,165 +1,194 @@
 //! Every measurement of a run, one after the other.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::Result;
 use serde::Serialize;
 
+use super::addresses::Addresses;
 use super::binaries::Binaries;
-use super::cases::{Case, Load, Timing, Workload};
 use super::child::{self, Server};
 use super::figures::{Figures, Summaries, summarize};
 use super::floors::plan::{CommitPlan, Log, LogPlan};
+use super::kind::{Kind, Layout};
 use super::load::{Plan, Target};
-use super::roomlog;
+use super::parts::{Measured, Part};
 use super::scratch::Scratch;
+use super::settings::{settings, topic_prefix};
+use super::subject::Subject;
+use super::what::{Asked, What};
+use super::workload::{Load, Timing, Workload};
 use crate::cluster::{self, Cluster, Instance, Running, Service};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LogKind {
-    Sqlite,
-    Kafka,
-}
-
-/// One workload on one log, and what it is compared with.
+/// One measurement on one platform, and what it is compared with.
 #[derive(Debug, Serialize)]
-pub struct CaseResult {
-    pub log: LogKind,
-    pub case: Case,
+pub struct Measurement {
+    pub platform: Kind,
+    /// Of a distributed platform.
+    pub layout: Option<Layout>,
+    #[serde(flatten)]
+    pub what: What,
     pub quick: bool,
     pub workload: Workload,
     pub timing: Timing,
     pub figures: Summaries,
-    /// The same load on the bare log.
+    /// The same load on the bare log; empty where that is no comparison.
     pub log_floor: Summaries,
     /// Append and read-back one after the other.
     pub log_floor_one_by_one: Summaries,
     /// Bare commits to SQLite; empty on another log.
     pub commit_floor: Figures,
-    /// The same load on a server that only passes messages on.
+    /// The same load on a server that only passes messages on; empty where that is no comparison.
     pub broadcast_floor: Summaries,
 }
 
 pub struct Runs<'a> {
     binaries: &'a Binaries,
-    timing: Timing,
+    layout: Layout,
     quick: bool,
+    asked: Asked,
     /// Everything that is stored during the run.
     scratch: Scratch,
-    broadcast: BTreeMap<Case, Summaries>,
-    topics: usize,
+    broadcast: Vec<(What, Summaries)>,
+    /// Platforms and comparisons so far.
+    number: usize,
 }
 
 impl<'a> Runs<'a> {
-    pub fn new(binaries: &'a Binaries, timing: Timing, quick: bool) -> Result<Self> {
+    pub fn new(binaries: &'a Binaries, layout: Layout, quick: bool, asked: Asked) -> Result<Self> {
         let scratch = Scratch::new(binaries.scratch_parent()?)?;
-        Ok(Self { binaries, timing, quick, scratch, broadcast: BTreeMap::new(), topics: 0 })
+        Ok(Self { binaries, layout, quick, asked, scratch, broadcast: Vec::new(), number: 0 })
     }
 
-    /// The comparison of all logs.
-    pub fn measure_broadcast(&mut self, cases: &[Case]) -> Result<()> {
-        for case in cases {
-            let workload = case.workload(self.quick);
-            eprintln!("{case} on a bare broadcast: {workload}");
+    /// The comparison of all platforms.
+    pub fn measure_broadcast(&mut self, all: &[What]) -> Result<()> {
+        for what in all.iter().filter(|what| what.has_broadcast_floor()) {
+            let workload = what.workload(self.quick);
+            eprintln!("{what} on a bare broadcast: {workload}");
             let mut command = Command::new(&self.binaries.xtask);
             command.args(["floor", "broadcast", &workload.rooms.to_string()]);
             let mut server = Server::start(command.stdin(Stdio::piped()).stdout(Stdio::piped()))?;
             let address = server.first_line()?.parse()?;
+            let part = Part::Broadcast;
             let plan = Plan {
                 target: Target::Broadcast,
-                address,
+                addresses: Addresses::one(address),
                 workload,
-                timing: self.timing,
-                server_pid: server.pid(),
-                broker_pid: None,
-                unseen_broker: false,
+                timing: what.timing(self.quick, self.asked),
+                measured: vec![Measured { part, name: part.id().to_owned(), pid: server.pid() }],
+                unseen: false,
+                administrator_token_file: None,
             };
-            let figures = self.load(&plan)?;
+            let rounds: Vec<Figures> = child::run(&self.binaries.xtask, &["load"], &plan)?;
             server.stop()?;
-            self.broadcast.insert(*case, figures);
+            self.broadcast.push((*what, summarize(&rounds)));
         }
         Ok(())
     }
 
-    pub fn measure_log(&mut self, kind: LogKind, cases: &[Case]) -> Result<Vec<CaseResult>> {
-        let cluster = match kind {
-            LogKind::Sqlite => None,
-            LogKind::Kafka => {
-                Some(cluster::ensure_up(&Instance::ephemeral("bench"), &[Service::Kafka.into()])?)
+    /// Each is given to `done` as soon as it is there.
+    pub fn measure(
+        &mut self,
+        kind: Kind,
+        all: &[What],
+        mut done: impl FnMut(Measurement) -> Result<()>,
+    ) -> Result<()> {
+        let cluster = match kind.services() {
+            [] => None,
+            services => {
+                let wanted: Vec<_> = services.iter().map(|service| (*service).into()).collect();
+                Some(cluster::ensure_up(&Instance::ephemeral("bench"), &wanted)?)
             }
         };
         let kafka = cluster.as_ref().and_then(|cluster| cluster.server(Service::Kafka));
-        let commit_floor = if kafka.is_none() { self.measure_commits()? } else { Figures::new() };
-        let log_floor_one_by_one = self.measure_bare_log(kafka, Load::Closed { senders: 1 })?;
-        let mut results = Vec::new();
-        for case in cases {
-            let workload = case.workload(self.quick);
-            results.push(CaseResult {
-                log: kind,
-                case: *case,
-                quick: self.quick,
-                timing: self.timing,
-                log_floor: self.measure_bare_log(kafka, workload.load)?,
-                log_floor_one_by_one: log_floor_one_by_one.clone(),
-                commit_floor: commit_floor.clone(),
-                broadcast_floor: self.broadcast.get(case).cloned().unwrap_or_default(),
-                figures: self.measure_roomlog(kafka, *case)?,
-                workload,
-            });
+        let with_log_floor = all.iter().find(|what| what.log_floor(self.quick).is_some());
+        let (mut commit_floor, mut one_by_one) = (Figures::new(), Summaries::new());
+        if let Some(what) = with_log_floor {
+            let timing = what.timing(self.quick, self.asked);
+            if kafka.is_none() {
+                commit_floor = self.measure_commits(timing)?;
+            }
+            one_by_one = self.measure_bare_log(kafka, Load::Closed { senders: 1 }, timing)?;
         }
-        cluster.map_or(Ok(()), Cluster::stop)?;
-        Ok(results)
+        for what in all {
+            let timing = what.timing(self.quick, self.asked);
+            let log_floor = match what.log_floor(self.quick) {
+                Some(load) => self.measure_bare_log(kafka, load, timing)?,
+                None => Summaries::new(),
+            };
+            let broadcast = self.broadcast.iter().find(|(floor, _)| floor == what);
+            done(Measurement {
+                platform: kind,
+                layout: (kind == Kind::Distributed).then_some(self.layout),
+                what: *what,
+                quick: self.quick,
+                workload: what.workload(self.quick),
+                timing,
+                log_floor,
+                log_floor_one_by_one: one_by_one.clone(),
+                commit_floor: commit_floor.clone(),
+                broadcast_floor: broadcast.map(|(_, floor)| floor.clone()).unwrap_or_default(),
+                figures: self.measure_roomlog(kind, cluster.as_ref(), *what, timing)?,
+            })?;
+        }
+        cluster.map_or(Ok(()), Cluster::stop)
     }
 
-    fn measure_roomlog(&mut self, kafka: Option<&Running>, case: Case) -> Result<Summaries> {
-        let workload = case.workload(self.quick);
-        eprintln!("{case} on Roomlog with {}: {workload}", name(kafka));
+    fn measure_roomlog(
+        &mut self,
+        kind: Kind,
+        cluster: Option<&Cluster>,
+        what: What,
+        timing: Timing,
+    ) -> Result<Summaries> {
+        let workload = what.workload(self.quick);
+        eprintln!("{what} on Roomlog, {kind}: {workload}");
         let folder = self.scratch.folder()?;
-        let log = self.new_log(kafka, folder.path());
-        let (server, address) = roomlog::start(&self.binaries.roomlog, &log, folder.path())?;
-        let broker_pid = kafka.and_then(|kafka| kafka.pid);
+        self.number += 1;
+        let of_servers = cluster.map(Cluster::environment).transpose()?.unwrap_or_default();
+        let of_servers = of_servers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let environment = settings(kind, of_servers, self.number, what.partitions());
+        let roomlog = &self.binaries.roomlog;
+        let mut subject = Subject::start(roomlog, kind, self.layout, environment, folder.path())?;
+        let servers = cluster.map_or(&[][..], |cluster| &cluster.servers);
         let plan = Plan {
             target: Target::Roomlog,
-            address,
+            addresses: subject.addresses(),
             workload,
-            timing: self.timing,
-            server_pid: server.pid(),
-            broker_pid,
-            unseen_broker: kafka.is_some() && broker_pid.is_none(),
+            timing,
+            measured: subject.measured(servers),
+            unseen: servers.iter().any(|server| server.pid.is_none()),
+            administrator_token_file: Some(subject.administrator_token_file().to_path_buf()),
         };
-        let loaded = self.load(&plan);
-        server.stop()?;
-        if let Some(warnings) = roomlog::warnings(folder.path()) {
-            eprintln!("  the server warned, {warnings}");
+        let rounds =
+            child::run_with_orders(&self.binaries.xtask, &["load"], &plan, |order| subject.carry_out(order));
+        for complaint in subject.complaints() {
+            eprintln!("  {complaint}");
         }
-        loaded
-    }
-
-    fn load(&self, plan: &Plan) -> Result<Summaries> {
-        let rounds: Vec<Figures> = child::run(&self.binaries.xtask, &["load"], plan)?;
+        subject.stop()?;
+        let rounds: Vec<Figures> = rounds?;
         Ok(summarize(&rounds))
     }
 
-    fn measure_bare_log(&mut self, kafka: Option<&Running>, load: Load) -> Result<Summaries> {
-        eprintln!("bare append and read-back with {}: {load}", name(kafka));
+    fn measure_bare_log(&mut self, kafka: Option<&Running>, load: Load, timing: Timing) -> Result<Summaries> {
+        let name = if kafka.is_some() { "Kafka" } else { "SQLite" };
+        eprintln!("bare append and read-back with {name}: {load}");
         let folder = self.scratch.folder()?;
         let plan = LogPlan {
             log: self.new_log(kafka, folder.path()),
             load,
-            timing: self.timing,
+            timing,
             broker_pid: kafka.and_then(|kafka| kafka.pid),
         };
         let rounds: Vec<Figures> = child::run(&self.binaries.xtask, &["floor", "log"], &plan)?;
         Ok(summarize(&rounds))
     }
 
-    fn measure_commits(&self) -> Result<Figures> {
+    fn measure_commits(&self, timing: Timing) -> Result<Figures> {
         eprintln!("bare commits to SQLite");
         let folder = self.scratch.folder()?;
-        let plan = CommitPlan { file: folder.path().join("commits.db"), seconds: self.timing.seconds };
+        let plan = CommitPlan { file: folder.path().join("commits.db"), seconds: timing.seconds };
         child::run(&self.binaries.xtask, &["floor", "commit"], &plan)
     }
 
@@ -167,11 +196,7 @@ impl<'a> Runs<'a> {
         let Some(kafka) = kafka else {
             return Log::Sqlite { file: folder.join("log.db") };
         };
-        self.topics += 1;
-        Log::Kafka { brokers: kafka.address(), topic_prefix: format!("bench-{}-", self.topics) }
+        self.number += 1;
+        Log::Kafka { brokers: kafka.address(), topic_prefix: topic_prefix(self.number) }
     }
-}
-
-fn name(kafka: Option<&Running>) -> &'static str {
-    if kafka.is_some() { "Kafka" } else { "SQLite" }
 }

@@ -159,7 +159,7 @@ impl World {
         let port = cluster.server(service).context("a server that is not there")?.port;
         cluster.kill(service)?;
         pause(down)?;
-        cluster.start_again(Wanted { service, port: Some(port) })
+        cluster.start_again(Wanted { service, port: Some(port), tls: false })
     }
 
     /// Builds a projection anew while nothing else fills it.
@@ -259,7 +259,7 @@ fn groups(profile: Profile) -> Vec<Group> {
 fn start(spec: &Spec) -> Result<Platform> {
     let mut attempt = 1;
     loop {
-        match platform::start(spec) {
+        match platform::start_without_proxy(spec) {
             Err(error) if attempt < ATTEMPTS => {
                 eprintln!("the platform did not start, so once more: {error:#}")
             }

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use super::certificates::Certificates;
 use super::jars::Classpath;
 use super::ports::Ports;
 use super::server::Server;
@@ -69,6 +70,7 @@ pub fn configure(server: &Server, ports: Ports) -> Result<()> {
     let filled = template
         .replace("{{client_port}}", &ports.client.to_string())
         .replace("{{storage_port}}", &ports.internal.to_string())
+        .replace("{{tls_dir}}", &Certificates::of(&server.instance).folder().to_string_lossy())
         .replace("{{data_dir}}", &server.data_dir().to_string_lossy());
     std::fs::create_dir_all(server.data_dir())?;
     std::fs::write(configuration(server), filled).context("cannot write Cassandra's configuration")

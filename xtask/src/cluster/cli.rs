@@ -9,7 +9,7 @@ use super::instance::Instance;
 use super::runtime::Runtime;
 use super::server::Server;
 use super::service::Service;
-use super::state::State;
+use super::state::{State, TlsPorts};
 use crate::platform;
 
 use super::{Environment, Wanted, container, instance, jars, kafka, lock, probe};
@@ -92,7 +92,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
                 Service::Cql => cql_port,
                 Service::Postgres => postgres_port,
             };
-            let wanted = |service| Wanted { service, port: port(service) };
+            let wanted = |service| Wanted { service, port: port(service), tls: false };
             up(&chosen.instance, &servers.list().into_iter().map(wanted).collect::<Vec<_>>())?;
         }
         Command::Down { servers, wipe, chosen } => down(&chosen.instance, &servers.list(), wipe)?,
@@ -124,8 +124,10 @@ fn up(instance: &Instance, wanted: &[Wanted]) -> Result<()> {
 }
 
 fn print_exports(environment: &Environment) {
-    // No value holds anything that a shell would change: addresses, names and hexadecimal passwords.
-    let settings: Vec<_> = environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    // A shell changes nothing within such quotes.
+    let quoted = |value: &str| value.replace('\'', r"'\''");
+    let settings: Vec<_> =
+        environment.iter().map(|(name, value)| format!("{name}='{}'", quoted(value))).collect();
     println!("export {}", settings.join(" "));
 }
 
@@ -155,7 +157,16 @@ fn status() -> Result<()> {
                 Runtime::Container => "container".to_owned(),
             };
             let log = state.runtime.where_logs_are(&server);
-            println!("{server}: 127.0.0.1:{} {answers} ({runs_as}, log: {log})", state.port);
+            let tls = match state.tls {
+                Some(TlsPorts { mutual, password }) if (mutual, password) == (state.port, state.port) => {
+                    ", with and without TLS".to_owned()
+                }
+                Some(TlsPorts { mutual, password }) => {
+                    format!(", TLS with a certificate: {mutual}, TLS with a password: {password}")
+                }
+                None => String::new(),
+            };
+            println!("{server}: 127.0.0.1:{}{tls} {answers} ({runs_as}, log: {log})", state.port);
         }
     }
     if !any_up {

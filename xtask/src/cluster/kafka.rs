@@ -4,16 +4,20 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
+use super::certificates::Certificates;
 use super::jars::Classpath;
 use super::ports::Ports;
 use super::server::Server;
-use crate::workspace;
+use crate::{secret, workspace};
 
 /// Any 16 bytes in base64 do; clients never see it. The same as in `infra/compose.yaml`.
 pub const CLUSTER_ID: &str = "cm9vbWxvZy1rYWZrYS0wMQ";
+
+/// Whom the listener for clients with a password knows.
+pub const USER: &str = "roomlog";
 
 /// Kafka's own start script does the same, with 1 GiB as well.
 const JVM_OPTIONS: [&str; 7] = [
@@ -34,6 +38,9 @@ pub fn configure(server: &Server, ports: Ports) -> Result<()> {
     let filled = template
         .replace("{{client_port}}", &ports.client.to_string())
         .replace("{{controller_port}}", &ports.internal.to_string())
+        .replace("{{mutual_tls_port}}", &ports.mutual_tls.to_string())
+        .replace("{{password_tls_port}}", &ports.password_tls.to_string())
+        .replace("{{tls_dir}}", &Certificates::of(&server.instance).folder().to_string_lossy())
         .replace("{{data_dir}}", &server.data_dir().to_string_lossy());
     let filled = match Detour::of(server)? {
         Some(detour) => detour.add_to(&filled),
@@ -76,14 +83,28 @@ impl Detour {
     }
 }
 
-/// Prepares the data folder; one that is prepared already stays as it is.
+/// Prepares the data folder, with its user; one that is prepared already stays as it is.
 pub fn format_storage(server: &Server, classpath: &Classpath) -> Result<()> {
     std::fs::create_dir_all(server.data_dir())?;
+    let password_file = password_file(server);
+    if !password_file.exists() {
+        if server.data_dir().join("meta.properties").exists() {
+            bail!(
+                "its data is of before it had a user with a password; \
+                 `cargo xtask cluster down --only kafka --wipe` makes room for new data"
+            );
+        }
+        secret::write(&password_file, &secret::password())?;
+    }
+    let password = password(server)?;
     let mut format = java(classpath);
     format
         .args(["kafka.tools.StorageTool", "format", "--ignore-formatted"])
         .args(["--cluster-id", CLUSTER_ID, "--config"])
         .arg(configuration(server));
+    for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {
+        format.arg("--add-scram").arg(format!("{mechanism}=[name={USER},password={password}]"));
+    }
     workspace::run_quietly(&mut format).context("cannot format the broker's data folder")?;
     Ok(())
 }
@@ -109,6 +130,15 @@ pub fn java(classpath: &Classpath) -> Command {
     java
 }
 
+/// That of [`USER`], made up once and kept as long as the data.
+pub fn password(server: &Server) -> Result<String> {
+    secret::read(&password_file(server))
+}
+
+fn password_file(server: &Server) -> PathBuf {
+    server.dir().join("password")
+}
+
 fn configuration(server: &Server) -> PathBuf {
     server.dir().join("server.properties")
 }
@@ -131,7 +161,7 @@ mod tests {
         let with = Detour { listen: 1, advertised: 2 }.add_to(&template);
         for expected in [
             "CONTROLLER://127.0.0.1:{{controller_port}},DETOUR://127.0.0.1:1\n",
-            "advertised.listeners=PLAINTEXT://127.0.0.1:{{client_port}},DETOUR://127.0.0.1:2\n",
+            "PASSWORD://127.0.0.1:{{password_tls_port}},DETOUR://127.0.0.1:2\n",
             "CONTROLLER:PLAINTEXT,DETOUR:PLAINTEXT\n",
         ] {
             assert!(with.contains(expected), "{with}");

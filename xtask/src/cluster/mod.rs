@@ -8,6 +8,7 @@ pub mod cli;
 pub mod packages;
 
 mod cassandra;
+mod certificates;
 mod container;
 mod environment;
 mod instance;
@@ -27,13 +28,14 @@ mod state;
 
 use anyhow::{Context, Result, bail};
 
-pub use environment::{Environment, names_for_tests};
+use certificates::Certificates;
+pub use environment::{Environment, FOR_TESTS};
 pub use instance::{Instance, relative};
 use owner::Owner;
 use runtime::Runtime;
 use server::Server;
 pub use service::Service;
-use state::State;
+use state::{State, TlsPorts};
 
 /// Servers that accept requests.
 ///
@@ -52,6 +54,8 @@ pub struct Running {
     pub service: Service,
     /// Where its clients connect to, on 127.0.0.1.
     pub port: u16,
+    /// Where they get TLS; a container has none.
+    pub tls: Option<TlsPorts>,
     /// Its process, where it does not run in a container.
     pub pid: Option<u32>,
     /// False when it was up already.
@@ -64,11 +68,20 @@ pub struct Running {
 pub struct Wanted {
     pub service: Service,
     pub port: Option<u16>,
+    /// It must have TLS, so it does not run in a container.
+    pub tls: bool,
 }
 
 impl From<Service> for Wanted {
     fn from(service: Service) -> Self {
-        Self { service, port: None }
+        Self { service, port: None, tls: false }
+    }
+}
+
+impl Wanted {
+    /// Each kind of server, on whatever port.
+    pub fn all(tls: bool) -> [Self; 3] {
+        Service::ALL.map(|service| Self { service, port: None, tls })
     }
 }
 
@@ -80,12 +93,13 @@ pub fn ensure_up(instance: &Instance, wanted: &[Wanted]) -> Result<Cluster> {
     let _lock = lock::acquire()?;
     owner::sweep_abandoned()?;
 
+    Certificates::of(instance).ensure()?;
     let is_new = instance.is_ephemeral() && none_runs(instance)?;
     let owner = if is_new { Some(Owner::claim(instance)?) } else { None };
     let servers = std::thread::scope(|scope| {
         let starting: Vec<_> = wanted
             .iter()
-            .map(|wanted| scope.spawn(|| ensure_server(&Server::new(instance, wanted.service), wanted.port)))
+            .map(|wanted| scope.spawn(|| ensure_server(&Server::new(instance, wanted.service), wanted)))
             .collect();
         let started: Vec<Result<Running>> = starting
             .into_iter()
@@ -102,18 +116,22 @@ pub fn prepare_detour(instance: &Instance, listen: u16, advertised: u16) -> Resu
     kafka::Detour { listen, advertised }.save(&Server::new(instance, Service::Kafka))
 }
 
-fn ensure_server(server: &Server, requested_port: Option<u16>) -> Result<Running> {
+fn ensure_server(server: &Server, wanted: &Wanted) -> Result<Running> {
     if let Some(state) = running(server)? {
-        if let Some(port) = requested_port.filter(|port| *port != state.port) {
+        if let Some(port) = wanted.port.filter(|port| *port != state.port) {
             bail!(
                 "the {server} is already up on port {}, not {port}; stop it first: cargo xtask cluster down",
                 state.port
             );
         }
+        if wanted.tls && state.tls.is_none() {
+            bail!("the {server} is already up, without TLS; stop it first: cargo xtask cluster down");
+        }
         start::wait_until_ready(server, &state)?;
         return Ok(Running::new(server, &state, false));
     }
-    let state = start::start(server, requested_port).with_context(|| format!("cannot start the {server}"))?;
+    let started = start::start(server, wanted.port, wanted.tls);
+    let state = started.with_context(|| format!("cannot start the {server}"))?;
     Ok(Running::new(server, &state, true))
 }
 
@@ -181,7 +199,7 @@ impl Running {
             Runtime::Process { pid } => Some(pid),
             Runtime::Container => None,
         };
-        Self { service: server.service, port: state.port, pid, started_here }
+        Self { service: server.service, port: state.port, tls: state.tls, pid, started_here }
     }
 
     /// What a client connects to: `host:port`.
@@ -199,10 +217,20 @@ impl Cluster {
     pub fn environment(&self) -> Result<Environment> {
         let mut all = Vec::new();
         for server in &self.servers {
-            all.extend(environment::for_roomlog(&self.instance, server.service, server.port)?);
+            all.extend(environment::for_roomlog(&self.instance, server)?);
         }
         // Everything listens on loopback here.
         all.push(("ROOMLOG_INTERNAL_ALLOW_PLAIN", "true".to_owned()));
+        Ok(all)
+    }
+
+    /// The same over TLS, where each side has to say who it is as far as the server's kind allows; between processes too.
+    pub fn environment_over_tls(&self) -> Result<Environment> {
+        let mut all = Vec::new();
+        for server in &self.servers {
+            all.extend(environment::for_roomlog_over_tls(&self.instance, server)?);
+        }
+        all.extend(environment::between_processes(&self.instance));
         Ok(all)
     }
 
@@ -210,8 +238,12 @@ impl Cluster {
     pub fn test_environment(&self) -> Result<Environment> {
         let mut all = Vec::new();
         for server in &self.servers {
-            all.extend(environment::for_tests(&self.instance, server.service, server.port)?);
+            all.extend(environment::for_tests(&self.instance, server)?);
         }
+        if self.servers.iter().any(|server| server.tls.is_some()) {
+            all.push(environment::certificates_for_tests(&self.instance));
+        }
+        debug_assert!(all.iter().all(|(name, _)| FOR_TESTS.contains(name)), "{all:?}");
         Ok(all)
     }
 

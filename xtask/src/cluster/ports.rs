@@ -11,6 +11,10 @@ pub struct Ports {
     pub client: u16,
     /// For the servers of one cluster among themselves: Kafka's controller, Cassandra's storage.
     pub internal: u16,
+    /// For Kafka's clients over TLS, who have a certificate here and a password there. (The other servers have TLS at
+    /// the port for clients.)
+    pub mutual_tls: u16,
+    pub password_tls: u16,
 }
 
 impl Ports {
@@ -21,9 +25,16 @@ impl Ports {
             None if server.instance.is_ephemeral() => bind(ANY)?,
             None => bind(server.service.customary_port()).or_else(|_| bind(ANY))?,
         };
-        // Both are held until both are known, so they differ.
-        let internal = bind(ANY)?;
-        Ok(Self { client: client.local_addr()?.port(), internal: internal.local_addr()?.port() })
+        // All are held until all are known, so they differ.
+        let others = [bind(ANY)?, bind(ANY)?, bind(ANY)?];
+        let port = |listener: &TcpListener| listener.local_addr().map(|address| address.port());
+        let [internal, mutual_tls, password_tls] = others.each_ref().map(port);
+        Ok(Self {
+            client: port(&client)?,
+            internal: internal?,
+            mutual_tls: mutual_tls?,
+            password_tls: password_tls?,
+        })
     }
 }
 
@@ -36,6 +47,8 @@ fn bind(port: u16) -> std::io::Result<TcpListener> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::super::instance::Instance;
     use super::super::service::Service;
     use super::*;
@@ -53,7 +66,8 @@ mod tests {
 
     #[test]
     fn the_ports_differ() {
-        let ports = Ports::choose(&server(), None).unwrap();
-        assert_ne!(ports.client, ports.internal);
+        let Ports { client, internal, mutual_tls, password_tls } = Ports::choose(&server(), None).unwrap();
+        let different = BTreeSet::from([client, internal, mutual_tls, password_tls]);
+        assert_eq!(different.len(), 4, "{different:?}");
     }
 }

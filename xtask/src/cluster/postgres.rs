@@ -4,7 +4,7 @@
 //! user can reach.
 
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use super::certificates::Certificates;
 use super::ports::Ports;
 use super::runtime::remove_folder;
 use super::server::Server;
 use super::{instance, packages, process};
-use crate::{wait, workspace};
+use crate::{secret, wait, workspace};
 
 /// The role and the database that Roomlog gets. The same as in `infra/compose.yaml`.
 const ROLE: &str = "roomlog";
@@ -44,11 +45,21 @@ pub fn configure(server: &Server, programs: &Path, ports: Ports) -> Result<()> {
         create(server, programs, user, &home).context("cannot create PostgreSQL's cluster")?;
     }
     forget_killed_server(server, &data)?;
+    let certificates = Certificates::of(&server.instance);
+    for (file, copy) in
+        [(certificates.server_certificate(), "server.pem"), (certificates.server_key(), "server.key")]
+    {
+        // The server takes a key that it owns alone.
+        let copy = home.join(copy);
+        secret::write(&copy, &secret::read(&file)?)?;
+        user.own(&copy)?;
+    }
     let template = workspace::root().join("infra/postgres/postgresql.conf");
     let template =
         std::fs::read_to_string(&template).with_context(|| format!("cannot read {}", template.display()))?;
     let filled = template
         .replace("{{client_port}}", &ports.client.to_string())
+        .replace("{{home}}", &home.to_string_lossy())
         .replace("{{data_dir}}", &data.to_string_lossy());
     let configuration = home.join("postgresql.conf");
     std::fs::write(&configuration, filled).context("cannot write PostgreSQL's configuration")
@@ -66,8 +77,13 @@ pub fn command(server: &Server, programs: &Path) -> Result<Command> {
     Ok(postgres)
 }
 
-/// With the password. The cluster must have been made, or the container been started.
+/// With the password, for connections without TLS. The cluster must have been made, or the container been started.
 pub fn url(server: &Server, port: u16) -> Result<String> {
+    Ok(format!("{}?sslmode=disable", url_over_tls(server, port)?))
+}
+
+/// The same, for connections with TLS where an authority is named besides.
+pub fn url_over_tls(server: &Server, port: u16) -> Result<String> {
     Ok(format!("postgres://{ROLE}:{}@127.0.0.1:{port}/{DATABASE}", password(server)?))
 }
 
@@ -76,18 +92,11 @@ pub fn password(server: &Server) -> Result<String> {
     let user = User::choose()?;
     let path = make_home(server, user)?.join("password");
     if !path.exists() {
-        let unfinished = path.with_extension("partial");
-        let password = uuid::Uuid::new_v4().simple().to_string();
-        let mut file = std::fs::OpenOptions::new();
-        let mut file = file.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
-        writeln!(file, "{password}")?;
-        file.sync_all()?;
-        user.own(&unfinished)?;
-        std::fs::rename(&unfinished, &path)?;
+        secret::write(&path, &secret::password())?;
     }
-    let password =
-        std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(password.trim().to_owned())
+    // Whoever made it up may have been cut short before this.
+    user.own(&path)?;
+    secret::read(&path)
 }
 
 /// Deletes what is not in the server's own folder.

@@ -10,16 +10,17 @@ use super::ports::Ports;
 use super::runtime::Runtime;
 use super::server::Server;
 use super::service::Service;
-use super::state::State;
+use super::state::{State, TlsPorts};
 use super::{cassandra, container, kafka, packages, postgres, probe, process};
 use crate::wait;
 
 /// Free ports can be lost to another process between their choice and their use.
 const ATTEMPTS: u32 = 3;
 
-pub fn start(server: &Server, requested_port: Option<u16>) -> Result<State> {
+/// `tls`: a server without it will not do. It needs no client that uses it.
+pub fn start(server: &Server, requested_port: Option<u16>, tls: bool) -> Result<State> {
     std::fs::create_dir_all(server.dir())?;
-    if container::is_usable() {
+    if !tls && container::is_usable() {
         match start_in_container(server, requested_port) {
             Ok(state) => return Ok(state),
             Err(error) => {
@@ -34,7 +35,7 @@ pub fn start(server: &Server, requested_port: Option<u16>) -> Result<State> {
 fn start_in_container(server: &Server, requested_port: Option<u16>) -> Result<State> {
     let ports = Ports::choose(server, requested_port)?;
     container::start(server, ports.client)?;
-    let state = State { port: ports.client, runtime: Runtime::Container };
+    let state = State { port: ports.client, tls: None, runtime: Runtime::Container };
     state.save(server)?;
     wait_until_ready(server, &state)?;
     Ok(state)
@@ -46,7 +47,11 @@ fn start_as_process(server: &Server, requested_port: Option<u16>) -> Result<Stat
     loop {
         let ports = Ports::choose(server, requested_port)?;
         let pid = process::spawn(server, &mut software.prepare(server, ports)?)?;
-        let state = State { port: ports.client, runtime: Runtime::Process { pid } };
+        let state = State {
+            port: ports.client,
+            tls: Some(tls_ports(server.service, ports)),
+            runtime: Runtime::Process { pid },
+        };
         state.save(server)?;
         let Err(error) = wait_until_ready(server, &state) else {
             return Ok(state);
@@ -58,6 +63,13 @@ fn start_as_process(server: &Server, requested_port: Option<u16>) -> Result<Stat
             return Err(error);
         }
         attempt += 1;
+    }
+}
+
+fn tls_ports(service: Service, ports: Ports) -> TlsPorts {
+    match service {
+        Service::Kafka => TlsPorts { mutual: ports.mutual_tls, password: ports.password_tls },
+        Service::Cql | Service::Postgres => TlsPorts { mutual: ports.client, password: ports.client },
     }
 }
 

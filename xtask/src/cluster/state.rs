@@ -13,7 +13,19 @@ use super::server::Server;
 pub struct State {
     /// The port for clients.
     pub port: u16,
+    /// A container has none, nor has a server that was started before there was any.
+    #[serde(default)]
+    pub tls: Option<TlsPorts>,
     pub runtime: Runtime,
+}
+
+/// Where clients get TLS.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct TlsPorts {
+    /// For clients with a certificate of their own.
+    pub mutual: u16,
+    /// For clients with a password.
+    pub password: u16,
 }
 
 impl State {

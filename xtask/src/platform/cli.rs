@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Group, Platform, Spec, orders};
 use crate::build::{self, Profile};
-use crate::cluster::{self, Instance, Service, relative};
+use crate::cluster::{self, Instance, Wanted, relative};
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -22,6 +22,9 @@ pub struct Options {
     /// Every process with all roles, instead of one role each
     #[arg(long)]
     all_in_one: bool,
+    /// Mutual TLS to Kafka, to the CQL store and between the processes, TLS to PostgreSQL; nginx serves without
+    #[arg(long)]
+    tls: bool,
     /// The port of the address that serves all
     #[arg(long, value_name = "PORT", default_value_t = 8080, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
@@ -46,13 +49,14 @@ const INTERRUPTED: i32 = 130;
 /// Starts everything, and stops the platform when it is told to. The servers stay.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let roomlog = build::given_or_built("roomlog", options.roomlog.as_deref(), options.profile)?;
-    let servers = cluster::ensure_up(&options.instance, &Service::ALL.map(Into::into))?;
+    let servers = cluster::ensure_up(&options.instance, &Wanted::all(options.tls))?;
     for server in &servers.servers {
         eprintln!("{} is up at {}", server.service, server.address());
     }
     // What the person has set, for example the log's level; the servers are those of the instance.
     let own = std::env::vars().filter(|(name, _)| name.starts_with("ROOMLOG_"));
-    let of_servers = servers.environment()?.into_iter().map(|(name, value)| (name.to_owned(), value));
+    let of_servers = if options.tls { servers.environment_over_tls()? } else { servers.environment()? };
+    let of_servers = of_servers.into_iter().map(|(name, value)| (name.to_owned(), value));
     let spec = Spec {
         roomlog,
         folder: options.instance.dir().join("platform"),
@@ -132,8 +136,10 @@ fn print(platform: &Platform) -> Result<()> {
             relative(&process.log_file())
         );
     }
-    println!("{:<16} {:>8}  {:<21}", "nginx", platform.proxy_pid(), platform.address().to_string());
-    println!("\nthe platform is up at http://{}", platform.address());
+    if let (Some(pid), Some(address)) = (platform.proxy_pid(), platform.address()) {
+        println!("{:<16} {pid:>8}  {:<21}", "nginx", address.to_string());
+        println!("\nthe platform is up at http://{address}");
+    }
     println!("the administrator's token: {}", platform.administrator_token()?);
     println!("{}; Ctrl-C stops it", orders::HELP);
     Ok(())

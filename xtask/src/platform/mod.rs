@@ -41,19 +41,31 @@ pub const READY_DEADLINE: Duration = Duration::from_secs(120);
 /// is dropped; and they are asked to when this process ends in whatever way.
 pub struct Platform {
     // In the order in which they are to be dropped.
-    proxy: Proxy,
+    proxy: Option<Proxy>,
     processes: Vec<Process>,
     secrets: Secrets,
 }
 
 /// Starts every process, waits until each is ready, and then starts the proxy.
 pub fn start(spec: &Spec) -> Result<Platform> {
-    let guard = Arc::new(Guard::start()?);
-    let secrets = Secrets::ensure(&spec.folder.join("secrets"))?;
     let address = match spec.port {
         Some(port) => ports::bind(port)?,
         None => ports::free_address()?,
     };
+    let guard = Arc::new(Guard::start()?);
+    let mut platform = start_processes(spec, guard.clone())?;
+    let upstreams = platform.processes.as_slice();
+    platform.proxy = Some(Proxy::start(&spec.folder.join("nginx"), address, &upstreams, guard)?);
+    Ok(platform)
+}
+
+/// Without the proxy: each process has its own address, and no one address serves all unless each process has all roles.
+pub fn start_without_proxy(spec: &Spec) -> Result<Platform> {
+    start_processes(spec, Arc::new(Guard::start()?))
+}
+
+fn start_processes(spec: &Spec, guard: Arc<Guard>) -> Result<Platform> {
+    let secrets = Secrets::ensure(&spec.folder.join("secrets"))?;
     let mut processes = Vec::new();
     for recipe in recipes(spec, &secrets)? {
         processes.push(Process::start(recipe, guard.clone())?);
@@ -61,8 +73,7 @@ pub fn start(spec: &Spec) -> Result<Platform> {
     for process in &mut processes {
         process.wait_until_ready(READY_DEADLINE)?;
     }
-    let proxy = Proxy::start(&spec.folder.join("nginx"), address, &processes.as_slice(), guard)?;
-    Ok(Platform { proxy, processes, secrets })
+    Ok(Platform { proxy: None, processes, secrets })
 }
 
 /// Whether nginx understands the configuration that it would get.
@@ -117,13 +128,22 @@ impl Upstreams for &[Process] {
 }
 
 impl Platform {
-    /// The one that serves all.
-    pub fn address(&self) -> SocketAddr {
-        self.proxy.address()
+    /// The one that serves all; `None` without a proxy.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.proxy.as_ref().map(Proxy::address)
     }
 
-    pub fn proxy_pid(&self) -> u32 {
-        self.proxy.pid()
+    pub fn proxy_pid(&self) -> Option<u32> {
+        self.proxy.as_ref().map(Proxy::pid)
+    }
+
+    pub fn administrator_token_file(&self) -> &Path {
+        &self.secrets.administrator_token
+    }
+
+    /// Where the processes with this role serve HTTP.
+    pub fn addresses(&self, role: Role) -> Vec<SocketAddr> {
+        self.processes.as_slice().of(role)
     }
 
     pub fn administrator_token(&self) -> Result<String> {
@@ -148,7 +168,7 @@ impl Platform {
     /// Asks the proxy to end and then each role's processes, from the edge inwards. Paused ones are woken to hear it.
     pub fn stop(self) -> Result<()> {
         let Self { proxy, mut processes, secrets: _ } = self;
-        let stopped = proxy.stop();
+        let stopped = proxy.map_or(Ok(()), Proxy::stop);
         for role in Role::IN_ORDER_OF_STOPPING {
             let with_role = |process: &&mut Process| process.has(role);
             for process in processes.iter_mut().filter(with_role) {

@@ -1,11 +1,10 @@
 //! What all processes of a platform must share: master key and administrator's token, made once.
 
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use uuid::Uuid;
+
+use crate::secret;
 
 pub struct Secrets {
     /// 64 hexadecimal digits.
@@ -28,25 +27,16 @@ impl Secrets {
 
     /// For calls that need an administrator.
     pub fn administrator_token(&self) -> Result<String> {
-        let path = &self.administrator_token;
-        let token =
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        Ok(token.trim().to_owned())
+        secret::read(&self.administrator_token)
     }
 }
 
-/// Whole or not at all, and readable by its owner alone. For development: 244 of the 256 bits are random.
+/// For development: 244 of the 256 bits are random.
 fn ensure(path: &Path, prefix: &str) -> Result<()> {
     if path.exists() {
         return Ok(());
     }
-    let context = || format!("cannot write {}", path.display());
-    let unfinished = path.with_extension("partial");
-    let mut file = std::fs::OpenOptions::new();
-    let mut file =
-        file.write(true).create(true).truncate(true).mode(0o600).open(&unfinished).with_context(context)?;
-    writeln!(file, "{prefix}{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()).with_context(context)?;
-    file.sync_all().and_then(|()| std::fs::rename(&unfinished, path)).with_context(context)
+    secret::write(path, &format!("{prefix}{}{}\n", secret::password(), secret::password()))
 }
 
 #[cfg(test)]

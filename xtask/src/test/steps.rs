@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use super::Options;
 use super::report::Report;
-use crate::cluster::{self, Cluster, Instance, Service, packages};
+use crate::cluster::{self, Cluster, Instance, Wanted, packages};
 use crate::{platform, workspace};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -127,7 +127,7 @@ fn test_command(options: &Options) -> Command {
 
 fn start_servers() -> Result<Cluster> {
     packages::ensure_nginx()?;
-    let servers = cluster::ensure_up(&Instance::ephemeral("test"), &Service::ALL.map(Into::into))
+    let servers = cluster::ensure_up(&Instance::ephemeral("test"), &Wanted::all(true))
         .context("--without-servers runs the other tests")?;
     for server in &servers.servers {
         eprintln!("the tests' own {} is up at {}", server.service, server.address());
@@ -142,9 +142,8 @@ const REQUIRE_NGINX: &str = "ROOMLOG_TEST_REQUIRE_NGINX";
 /// a failure. What the caller's environment says about other servers is not meant for this run.
 fn with_servers(mut test: Command, servers: Option<&Cluster>) -> Result<Command> {
     test.env_remove(REQUIRE_NGINX);
-    for service in Service::ALL {
-        let (address, require) = cluster::names_for_tests(service);
-        test.env_remove(address).env_remove(require);
+    for name in cluster::FOR_TESTS {
+        test.env_remove(name);
     }
     if let Some(servers) = servers {
         test.envs(servers.test_environment()?).env(REQUIRE_NGINX, "1");

@@ -7,8 +7,8 @@ use roomlog_eventlog::{Claim, ClaimId, NewRecord};
 
 use super::requests::Waiting;
 use super::{
-    CLAIMS_REMEMBERED, Core, Effect, LEFT_ALONE_MS, MAX_CLOCK_DIFFERENCE_MS, Mode, RETRY_MS, SentClaim,
-    Speculative, UNABLE_MS,
+    CLAIMS_REMEMBERED, Core, Effect, LEFT_ALONE_MS, MAX_CLOCK_DIFFERENCE_MS, Mode, Permit, RETRY_MS,
+    SentClaim, Speculative, UNABLE_MS,
 };
 #[cfg(test)]
 use crate::writer::mutation::{Mutation, mutated};
@@ -18,7 +18,8 @@ impl Core {
     pub(super) fn claim_if_due(&mut self) {
         let elapsed = self.clock.elapsed();
         let wants = self.may_claim();
-        if !matches!(self.mode, Mode::Following) || !wants || elapsed < self.quiet_until {
+        let left_alone = self.permit != Permit::Succeed && elapsed < self.left_alone_until;
+        if !matches!(self.mode, Mode::Following) || !wants || left_alone || elapsed < self.quiet_until {
             self.claim_query = None;
             return;
         }
@@ -63,7 +64,7 @@ impl Core {
         self.eager &= replaced || ownerless;
         match own.map(|claim| self.clock_agrees(claim.sent_at, append_time_ms)) {
             None if ownerless => {}
-            None => self.quiet_until = self.clock.elapsed() + self.left_alone(append_time_ms),
+            None => self.left_alone_until = self.clock.elapsed() + self.left_alone(append_time_ms),
             Some(Some(true)) => self.own(claim_id),
             Some(Some(false)) => {
                 let ms = append_time_ms - self.clock.wall();

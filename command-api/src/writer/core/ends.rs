@@ -86,6 +86,11 @@ impl EndQueries {
         }
     }
 
+    /// Nothing is asked, and no end is waited for.
+    pub fn is_idle(&self) -> bool {
+        !self.wanted && !self.under_way && self.answered.is_empty()
+    }
+
     /// Since when a query has had no answer.
     pub fn unanswered_since(&self) -> Option<Millis> {
         self.under_way.then_some(self.sent_at)

@@ -14,6 +14,8 @@ pub enum Permit {
     Keep,
     /// The partition is without an owner, or has been left to this one.
     Take,
+    /// Its owner has left the partition to this one: no claim is left alone any more.
+    Succeed,
     /// Others are about to.
     Leave,
 }
@@ -64,7 +66,7 @@ impl Core {
         match self.permit {
             Permit::Free => wants,
             Permit::Keep => wants && self.holds_claim() && !self.yielding,
-            Permit::Take => true,
+            Permit::Take | Permit::Succeed => true,
             Permit::Leave => false,
         }
     }
@@ -82,7 +84,7 @@ impl Core {
     fn decides_soon(&self) -> bool {
         match (&self.mode, self.permit) {
             (Mode::Owning(_) | Mode::Claiming { .. } | Mode::Stopped, _) => true,
-            (Mode::Following, Permit::Free | Permit::Take) => true,
+            (Mode::Following, Permit::Free | Permit::Take | Permit::Succeed) => true,
             (Mode::Following, Permit::Keep) => {
                 self.holds_claim() && self.quiet_until <= self.clock.elapsed() + RETRY_MS
             }

@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use super::Backend;
 use crate::secrets::{
-    Credential, KeyOwner, Reservation, ReservationState, Reserved, Rotation, SecretsStore, Session,
+    Credential, EndedSession, KeyOwner, Reservation, ReservationState, Reserved, Rotation, SecretsStore,
+    Session,
 };
 
 type Secrets = dyn Backend<dyn SecretsStore>;

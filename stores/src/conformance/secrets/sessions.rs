@@ -10,9 +10,9 @@ pub async fn a_session_lives_until_it_expires_or_is_revoked(backend: &Secrets) {
     assert!(store.session_is_live(one.session_id, 999).await.unwrap());
     assert!(!store.session_is_live(one.session_id, 1_000).await.unwrap());
     assert!(!store.session_is_live(SessionId::from_u128(3), 999).await.unwrap());
-    assert!(store.revoke_session(ANN, one.session_id).await.unwrap());
-    assert!(!store.revoke_session(ANN, SessionId::from_u128(3)).await.unwrap(), "no such session");
-    assert!(!store.revoke_session(BOB, two.session_id).await.unwrap(), "another account's");
+    assert!(store.revoke_session(ANN, one.session_id, 500).await.unwrap());
+    assert!(!store.revoke_session(ANN, SessionId::from_u128(3), 500).await.unwrap(), "no such session");
+    assert!(!store.revoke_session(BOB, two.session_id, 500).await.unwrap(), "another account's");
     assert!(!store.session_is_live(one.session_id, 999).await.unwrap());
     assert!(store.session_is_live(two.session_id, 999).await.unwrap());
 }
@@ -89,7 +89,7 @@ pub async fn a_revoked_session_stays_revoked(backend: &Secrets) {
     let store = backend.open().await;
     store.create_session(&session(1)).await.unwrap();
     for _ in 0..2 {
-        assert!(store.revoke_session(ANN, SessionId::from_u128(1)).await.unwrap(), "again is the same");
+        assert!(store.revoke_session(ANN, SessionId::from_u128(1), 500).await.unwrap(), "again is the same");
     }
     assert_eq!(store.rotate_session(&hash(1), &hash(2), 500, 2_000).await.unwrap(), Rotation::Unknown);
     store.create_session(&Session { refresh_hash: hash(3), ..session(1) }).await.unwrap();
@@ -118,7 +118,7 @@ pub async fn an_account_sees_its_live_sessions(backend: &Secrets) {
     for session in [made(1, 100), made(2, 110), expired, foreign.clone(), made(5, 140)] {
         store.create_session(&session).await.unwrap();
     }
-    assert!(store.revoke_session(ANN, SessionId::from_u128(5)).await.unwrap());
+    assert!(store.revoke_session(ANN, SessionId::from_u128(5), 500).await.unwrap());
     assert_eq!(store.live_sessions(ANN, 500, 10).await.unwrap(), [made(2, 110), made(1, 100)]);
     assert_eq!(store.live_sessions(ANN, 500, 1).await.unwrap(), [made(2, 110)]);
     assert_eq!(store.live_sessions(BOB, 500, 10).await.unwrap(), [foreign]);
@@ -130,4 +130,31 @@ pub async fn an_account_sees_its_live_sessions(backend: &Secrets) {
     let refreshed = Session { refresh_hash: hash(30), expires_at_ms: 2_000, ..made(1, 100) };
     assert_eq!(store.live_sessions(ANN, 1_500, 10).await.unwrap(), [refreshed]);
     assert_eq!(store.live_sessions(AccountId::from_u128(9), 500, 10).await.unwrap(), []);
+}
+
+pub async fn sessions_that_ended_are_listed_by_the_time_of_their_end(backend: &Secrets) {
+    let store = backend.open().await;
+    for n in 1..=5 {
+        store.create_session(&session(n)).await.unwrap();
+    }
+    let ended = async |since_ms| {
+        let mut ended = store.ended_sessions(since_ms).await.unwrap();
+        ended.sort();
+        ended
+    };
+    let at = |n: u128, ended_at_ms| EndedSession { session_id: SessionId::from_u128(n), ended_at_ms };
+    assert_eq!(ended(0).await, []);
+    assert!(store.revoke_session(ANN, SessionId::from_u128(1), 200).await.unwrap());
+    assert!(store.revoke_session(ANN, SessionId::from_u128(3), 300).await.unwrap());
+    assert!(!store.revoke_session(BOB, SessionId::from_u128(4), 300).await.unwrap());
+    // A refresh token that comes again ends its session too.
+    for new in [20, 21] {
+        store.rotate_session(&hash(2), &hash(new), 250, 2_000).await.unwrap();
+    }
+    assert_eq!(ended(0).await, [at(1, 200), at(2, 250), at(3, 300)]);
+    assert_eq!(ended(250).await, [at(2, 250), at(3, 300)], "from that time on");
+    assert_eq!(ended(301).await, []);
+    // It ends once.
+    assert!(store.revoke_session(ANN, SessionId::from_u128(1), 400).await.unwrap());
+    assert_eq!(ended(0).await, [at(1, 200), at(2, 250), at(3, 300)]);
 }

@@ -7,12 +7,11 @@
 mod read;
 mod write;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use roomlog_eventlog::{Cursor, TopicPartition};
 use roomlog_schemas::{AccountId, RoomId};
-use sqlx::migrate::Migrator;
 use tokio::sync::{Mutex, RwLock};
 
 use super::config::{PostgresConfig, check_schema};
@@ -22,21 +21,13 @@ use crate::StoreError;
 use crate::columns::StoredCursor;
 use crate::directory::net::NetChanges;
 use crate::directory::{AccountRow, DirectoryBatch, DirectoryStore, MemberRow, PROJECTION, RoomRow, VERSION};
+use crate::migrations::POSTGRES_DIRECTORY as MIGRATIONS;
 
 const STORE: &str = "directory";
 
 /// In the order in which statements of more than one table name them, those that write first of all
 /// the cursors: who locks them in another order may meet a deadlock.
 const TABLES: [&str; 5] = ["cursors", "announced_schemas", "memberships", "accounts", "rooms"];
-
-static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
-    let mut migrations = sqlx::migrate!("migrations/postgres/directory");
-    // Those of a newer build: `compatibility` says whether this one may go on with them.
-    migrations.set_ignore_missing(true);
-    // Whoever runs them holds our own lock.
-    migrations.set_locking(false);
-    migrations
-});
 
 /// A handle, cheap to clone. Any number of them may be open on the same tables.
 #[derive(Clone)]

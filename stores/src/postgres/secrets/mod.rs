@@ -7,28 +7,19 @@ mod keys;
 mod reservations;
 mod sessions;
 
-use std::sync::LazyLock;
-
 use async_trait::async_trait;
 use roomlog_schemas::{AccountId, SessionId};
-use sqlx::migrate::Migrator;
 
 use super::config::{PostgresConfig, check_schema};
 use super::database::{Database, run};
 use super::maintenance::Maintenance;
 use crate::StoreError;
-use crate::secrets::{Credential, KeyOwner, Reservation, Reserved, Rotation, SecretsStore, Session};
+use crate::migrations::POSTGRES_SECRETS as MIGRATIONS;
+use crate::secrets::{
+    Credential, EndedSession, KeyOwner, Reservation, Reserved, Rotation, SecretsStore, Session,
+};
 
 const STORE: &str = "secrets";
-
-static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
-    let mut migrations = sqlx::migrate!("migrations/postgres/secrets");
-    // Those of a newer build: `compatibility` says whether this one may go on with them.
-    migrations.set_ignore_missing(true);
-    // Whoever runs them holds our own lock.
-    migrations.set_locking(false);
-    migrations
-});
 
 /// A handle, cheap to clone. Any number of them may be open on the same tables.
 #[derive(Clone)]
@@ -136,8 +127,17 @@ impl SecretsStore for PostgresSecretsStore {
         run!(&self.database, |connection| sessions::live(connection, account, now_ms, limit))
     }
 
-    async fn revoke_session(&self, account: AccountId, session: SessionId) -> Result<bool, StoreError> {
-        run!(&self.database, |connection| sessions::revoke(connection, account, session))
+    async fn revoke_session(
+        &self,
+        account: AccountId,
+        session: SessionId,
+        now_ms: i64,
+    ) -> Result<bool, StoreError> {
+        run!(&self.database, |connection| sessions::revoke(connection, account, session, now_ms))
+    }
+
+    async fn ended_sessions(&self, since_ms: i64) -> Result<Vec<EndedSession>, StoreError> {
+        run!(&self.database, |connection| sessions::ended(connection, since_ms))
     }
 
     async fn put_claim_code(

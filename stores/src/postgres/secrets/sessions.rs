@@ -9,7 +9,7 @@ use sqlx::{Connection, PgConnection, Result, Row};
 use uuid::Uuid;
 
 use crate::columns::to_i64;
-use crate::secrets::{Rotation, Session};
+use crate::secrets::{EndedSession, Rotation, Session};
 
 /// A new session removes at most so many expired ones, and as many expired tokens: more than it
 /// adds, so that they don't pile up, and few enough not to be felt.
@@ -72,9 +72,11 @@ pub async fn rotate(
         }
         None => {
             let account: Uuid = sqlx::query_scalar(
-                "UPDATE session SET revoked = TRUE WHERE session_id = $1 RETURNING account_id",
+                "UPDATE session SET revoked = TRUE, ended_at_ms = COALESCE(ended_at_ms, $2)
+                 WHERE session_id = $1 RETURNING account_id",
             )
             .bind(session_id.0)
+            .bind(now_ms)
             .fetch_one(&mut *transaction)
             .await?;
             Rotation::Reused { account_id: AccountId(account), session_id }
@@ -122,13 +124,32 @@ pub async fn live(
     rows.iter().map(session).collect()
 }
 
-pub async fn revoke(connection: &mut PgConnection, account: AccountId, session: SessionId) -> Result<bool> {
-    let revoked = sqlx::query("UPDATE session SET revoked = TRUE WHERE session_id = $1 AND account_id = $2")
-        .bind(session.0)
-        .bind(account.0)
-        .execute(connection)
-        .await?;
+pub async fn revoke(
+    connection: &mut PgConnection,
+    account: AccountId,
+    session: SessionId,
+    now_ms: i64,
+) -> Result<bool> {
+    let revoked = sqlx::query(
+        "UPDATE session SET revoked = TRUE, ended_at_ms = COALESCE(ended_at_ms, $3)
+         WHERE session_id = $1 AND account_id = $2",
+    )
+    .bind(session.0)
+    .bind(account.0)
+    .bind(now_ms)
+    .execute(connection)
+    .await?;
     Ok(revoked.rows_affected() > 0)
+}
+
+pub async fn ended(connection: &mut PgConnection, since_ms: i64) -> Result<Vec<EndedSession>> {
+    let rows: Vec<(Uuid, i64)> =
+        sqlx::query_as("SELECT session_id, ended_at_ms FROM session WHERE ended_at_ms >= $1")
+            .bind(since_ms)
+            .fetch_all(connection)
+            .await?;
+    let ended = |(id, ended_at_ms)| EndedSession { session_id: SessionId(id), ended_at_ms };
+    Ok(rows.into_iter().map(ended).collect())
 }
 
 pub async fn remove_expired(connection: &mut PgConnection, now_ms: i64, limit: u32) -> Result<u64> {

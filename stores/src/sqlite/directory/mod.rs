@@ -9,7 +9,6 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use roomlog_eventlog::{Cursor, TopicPartition};
 use roomlog_schemas::{AccountId, RoomId};
-use sqlx::migrate::Migrator;
 use sqlx::sqlite::SqliteSynchronous;
 
 use super::StoredCursor;
@@ -18,10 +17,9 @@ use super::projected::{DatabaseFile, Projected};
 use crate::StoreError;
 use crate::directory::net::NetChanges;
 use crate::directory::{AccountRow, DirectoryBatch, DirectoryStore, MemberRow, PROJECTION, RoomRow, VERSION};
+use crate::migrations::SQLITE_DIRECTORY as MIGRATIONS;
 
 const STORE: &str = "directory";
-
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite/directory");
 
 /// A handle, cheap to clone.
 #[derive(Clone)]

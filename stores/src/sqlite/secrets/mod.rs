@@ -12,19 +12,19 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use roomlog_schemas::{AccountId, SessionId};
-use sqlx::migrate::Migrator;
 use sqlx::sqlite::SqliteSynchronous;
 
 use super::pools::{self, Pools};
 use crate::StoreError;
-use crate::secrets::{Credential, KeyOwner, Reservation, Reserved, Rotation, SecretsStore, Session};
+use crate::migrations::SQLITE_SECRETS as MIGRATIONS;
+use crate::secrets::{
+    Credential, EndedSession, KeyOwner, Reservation, Reserved, Rotation, SecretsStore, Session,
+};
 
 const STORE: &str = "secrets";
 const FILE: &str = "secrets.db";
 /// Only the file's owner may read or write it; SQLite gives its other files the same permissions.
 const FILE_MODE: u32 = 0o600;
-
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite/secrets");
 
 /// A handle, cheap to clone.
 #[derive(Clone)]
@@ -122,8 +122,17 @@ impl SecretsStore for SqliteSecretsStore {
         sessions::live(&self.pools, account, now_ms, limit).await.map_err(failed)
     }
 
-    async fn revoke_session(&self, account: AccountId, session: SessionId) -> Result<bool, StoreError> {
-        sessions::revoke(&self.pools, account, session).await.map_err(failed)
+    async fn revoke_session(
+        &self,
+        account: AccountId,
+        session: SessionId,
+        now_ms: i64,
+    ) -> Result<bool, StoreError> {
+        sessions::revoke(&self.pools, account, session, now_ms).await.map_err(failed)
+    }
+
+    async fn ended_sessions(&self, since_ms: i64) -> Result<Vec<EndedSession>, StoreError> {
+        sessions::ended(&self.pools, since_ms).await.map_err(failed)
     }
 
     async fn put_claim_code(

@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{Row, Sqlite, Transaction};
 use uuid::Uuid;
 
-use crate::secrets::{Rotation, Session};
+use crate::secrets::{EndedSession, Rotation, Session};
 use crate::sqlite::pools::Pools;
 
 /// A new session removes at most so many expired ones, and as many expired tokens: more than it
@@ -72,9 +72,11 @@ pub async fn rotate(
         }
         None => {
             let account: Uuid = sqlx::query_scalar(
-                "UPDATE session SET revoked = TRUE WHERE session_id = $1 RETURNING account_id",
+                "UPDATE session SET revoked = TRUE, ended_at_ms = COALESCE(ended_at_ms, $2)
+                 WHERE session_id = $1 RETURNING account_id",
             )
             .bind(session_id.0)
+            .bind(now_ms)
             .fetch_one(&mut *transaction)
             .await?;
             Rotation::Reused { account_id: AccountId(account), session_id }
@@ -127,15 +129,34 @@ pub async fn live(
         .collect()
 }
 
-pub async fn revoke(pools: &Pools, account: AccountId, session: SessionId) -> sqlx::Result<bool> {
+pub async fn revoke(
+    pools: &Pools,
+    account: AccountId,
+    session: SessionId,
+    now_ms: i64,
+) -> sqlx::Result<bool> {
     let mut transaction = pools.begin().await?;
-    let revoked = sqlx::query("UPDATE session SET revoked = TRUE WHERE session_id = $1 AND account_id = $2")
-        .bind(session.0)
-        .bind(account.0)
-        .execute(&mut *transaction)
-        .await?;
+    let revoked = sqlx::query(
+        "UPDATE session SET revoked = TRUE, ended_at_ms = COALESCE(ended_at_ms, $3)
+         WHERE session_id = $1 AND account_id = $2",
+    )
+    .bind(session.0)
+    .bind(account.0)
+    .bind(now_ms)
+    .execute(&mut *transaction)
+    .await?;
     transaction.commit().await?;
     Ok(revoked.rows_affected() > 0)
+}
+
+pub async fn ended(pools: &Pools, since_ms: i64) -> sqlx::Result<Vec<EndedSession>> {
+    let rows: Vec<(Uuid, i64)> =
+        sqlx::query_as("SELECT session_id, ended_at_ms FROM session WHERE ended_at_ms >= $1")
+            .bind(since_ms)
+            .fetch_all(pools.readers())
+            .await?;
+    let ended = |(id, ended_at_ms)| EndedSession { session_id: SessionId(id), ended_at_ms };
+    Ok(rows.into_iter().map(ended).collect())
 }
 
 pub async fn remove_expired(pools: &Pools, now_ms: i64, limit: u32) -> sqlx::Result<u64> {

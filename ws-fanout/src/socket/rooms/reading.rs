@@ -104,6 +104,12 @@ impl Rooms {
             Outcome::Retry => {
                 self.waiting.push((Instant::now() + behind.backoff.next(), id));
             }
+            // What its rows lack may be a removal: nothing is sent before they are complete.
+            Outcome::Quarantined => {
+                in_room.standing = Standing::Ended(next);
+                in_room.detach(&self.queue);
+                self.fallen_behind -= usize::from(was_live);
+            }
             Outcome::Left => match behind.rejoined.take().filter(|rejoined| rejoined.seq > left) {
                 Some(rejoined) => {
                     in_room.joined = rejoined;

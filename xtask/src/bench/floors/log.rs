@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use futures::future::try_join_all;
 use roomlog_eventlog::{
@@ -14,10 +14,10 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::plan::{Log, LogPlan};
-use crate::bench::cases::Load;
 use crate::bench::figures::{Figures, Latencies};
 use crate::bench::load::pace::Pacer;
 use crate::bench::usage;
+use crate::bench::workload::Load;
 
 /// A message of 256 bytes with its envelope, sealed, is about this long.
 pub const RECORD_BYTES: usize = 512;
@@ -196,6 +196,7 @@ async fn send(bench: Arc<Bench>, load: Load, start: Instant, end: Instant) -> Re
             });
             try_join_all(senders).await.map(drop)
         }
+        Load::Search { .. } | Load::Idle => bail!("this is not a load that can be appended"),
     }
 }
 

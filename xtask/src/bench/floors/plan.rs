@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bench::cases::{Load, Timing};
+use crate::bench::workload::{Load, Timing};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LogPlan {

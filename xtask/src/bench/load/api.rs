@@ -53,12 +53,16 @@ impl Api {
     async fn until_answered(&mut self, what: &str, request: &str) -> Result<Value> {
         let started = Instant::now();
         loop {
-            let (status, body) = self.exchange(request).await.with_context(|| what.to_owned())?;
-            match status {
-                200 | 201 => return Ok(body),
-                429 | 503 if started.elapsed() < DEADLINE => tokio::time::sleep(PAUSE).await,
-                _ => bail!("{what} was answered with {status}: {body}"),
+            let may_wait = started.elapsed() < DEADLINE;
+            match self.exchange(request).await {
+                Ok((200 | 201, body)) => return Ok(body),
+                Ok((429 | 503, _)) if may_wait => {}
+                Ok((status, body)) => bail!("{what} was answered with {status}: {body}"),
+                // The process may be about to start again; a command that it has had is a repeat.
+                Err(_) if may_wait => {}
+                Err(error) => return Err(error.context(what.to_owned())),
             }
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
@@ -69,7 +73,8 @@ impl Api {
         };
         let response = connection.exchange(request.as_bytes()).await?;
         let answer = (response.status, serde_json::from_slice(response.body)?);
-        self.connection = Some(connection);
+        let is_last = response.is_last;
+        self.connection = (!is_last).then_some(connection);
         Ok(answer)
     }
 }

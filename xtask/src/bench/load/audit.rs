@@ -57,7 +57,7 @@ impl Arrival {
         }
     }
 
-    fn last_seq(&self) -> Option<u64> {
+    pub fn last_seq(&self) -> Option<u64> {
         self.seqs().map(|(_, last)| last)
     }
 }

@@ -7,6 +7,8 @@ use anyhow::{Context, Result, bail, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::bench::addresses;
+
 /// One request at a time.
 pub struct Connection {
     stream: TcpStream,
@@ -16,6 +18,8 @@ pub struct Connection {
 pub struct Response<'a> {
     pub status: u16,
     pub body: &'a [u8],
+    /// Whether this was the connection's last: proxies close one after some number of requests.
+    pub is_last: bool,
 }
 
 /// An answer to a message is a few hundred bytes with its headers.
@@ -26,8 +30,7 @@ const MAX_RESPONSE: usize = 1024 * 1024;
 
 impl Connection {
     pub async fn open(address: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect(address).await.context("cannot connect")?;
-        stream.set_nodelay(true)?;
+        let stream = addresses::connect(address, 0).await?;
         Ok(Self { stream, received: Vec::with_capacity(FIRST_READ) })
     }
 
@@ -42,7 +45,8 @@ impl Connection {
             }
             if let Some(found) = parse(&self.received)? {
                 ensure!(self.received.len() == found.body.end, "more came than was asked for");
-                return Ok(Response { status: found.status, body: &self.received[found.body] });
+                let Found { status, body, is_last } = found;
+                return Ok(Response { status, body: &self.received[body], is_last });
             }
             ensure!(self.received.len() < MAX_RESPONSE, "the answer is too long");
         }
@@ -53,6 +57,7 @@ impl Connection {
 struct Found {
     status: u16,
     body: Range<usize>,
+    is_last: bool,
 }
 
 /// `None` until all of the response is there.
@@ -62,12 +67,16 @@ fn parse(received: &[u8]) -> Result<Option<Found>> {
     let httparse::Status::Complete(head) = response.parse(received).context("this is no HTTP")? else {
         return Ok(None);
     };
-    let length = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
-    let length = length.context("an answer without content-length")?;
-    let length: usize = std::str::from_utf8(length.value)?.trim().parse().context("no length of a body")?;
+    let header = |name: &str| {
+        let header = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
+        Some(header.value.trim_ascii())
+    };
+    let length = header("content-length").context("an answer without content-length")?;
+    let length: usize = std::str::from_utf8(length)?.parse().context("no length of a body")?;
+    let is_last = header("connection").is_some_and(|value| value.eq_ignore_ascii_case(b"close"));
     let end = head + length;
     let status = response.code.context("an answer without status")?;
-    Ok((received.len() >= end).then_some(Found { status, body: head..end }))
+    Ok((received.len() >= end).then_some(Found { status, body: head..end, is_last }))
 }
 
 #[cfg(test)]
@@ -81,7 +90,13 @@ mod tests {
             assert_eq!(parse(&whole[..part]).unwrap(), None);
         }
         let found = parse(whole).unwrap().unwrap();
-        assert_eq!((found.status, &whole[found.body]), (201, b"{  }".as_slice()));
+        assert_eq!((found.status, found.is_last, &whole[found.body]), (201, false, b"{  }".as_slice()));
+    }
+
+    #[test]
+    fn a_last_response_is_known() {
+        let last = b"HTTP/1.1 200 OK\r\nConnection: Close\r\ncontent-length: 0\r\n\r\n";
+        assert!(parse(last).unwrap().unwrap().is_last);
     }
 
     #[test]

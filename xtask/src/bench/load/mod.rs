@@ -4,17 +4,26 @@
 
 mod api;
 mod audit;
+mod delays;
 mod http;
+mod idle;
 pub mod pace;
+mod peak;
+mod reads;
 mod request;
 mod round;
+mod sample;
+mod search;
 mod senders;
+mod silent;
 mod sockets;
 mod stage;
+mod stream;
 mod tally;
+mod way_back;
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::str::FromStr;
@@ -23,9 +32,12 @@ use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use tokio::task::LocalSet;
 
-use super::cases::{Timing, Workload};
+use super::addresses::Addresses;
 use super::child;
 use super::figures::Figures;
+use super::parts::Measured;
+use super::workload::{Load, Timing, Workload};
+use sockets::Sockets;
 use stage::Stage;
 use tally::Tally;
 
@@ -33,15 +45,15 @@ use tally::Tally;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Plan {
     pub target: Target,
-    pub address: SocketAddr,
+    pub addresses: Addresses,
     pub workload: Workload,
     pub timing: Timing,
-    /// Whose processor time is part of the figures.
-    pub server_pid: u32,
-    /// The log's own process, where it has one that can be seen from here …
-    pub broker_pid: Option<u32>,
-    /// … and whether it has one that cannot, so that nothing can be said of all processes together.
-    pub unseen_broker: bool,
+    /// Whose processor time and memory are part of the figures …
+    pub measured: Vec<Measured>,
+    /// … and whether there are others that cannot be seen from here, so that nothing can be said of all together.
+    pub unseen: bool,
+    /// Needed for silent members.
+    pub administrator_token_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +63,9 @@ pub enum Target {
     /// The comparison that stores nothing: no accounts to register, no rooms to create.
     Broadcast,
 }
+
+/// What the load asks of whoever started it: to kill a process that has sockets and to start it again.
+pub const ORDER_RESTART: &str = "restart";
 
 impl FromStr for Plan {
     type Err = serde_json::Error;
@@ -68,14 +83,31 @@ pub fn run(plan: &Plan) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn drive(plan: &Plan) -> Result<Vec<Figures>> {
-    let stage = Rc::new(stage::prepare(plan).await?);
-    let tally = Rc::new(RefCell::new(Tally::new(plan.workload.rooms)));
-    sockets::open_all(plan, &stage, &tally).await?;
+/// What all parts of the load share.
+struct Scene {
+    plan: Plan,
+    stage: Stage,
+    tally: RefCell<Tally>,
+}
 
+async fn drive(plan: &Plan) -> Result<Vec<Figures>> {
+    let scene = Rc::new(Scene {
+        plan: plan.clone(),
+        stage: stage::prepare(plan).await?,
+        tally: RefCell::new(Tally::new(plan.workload.rooms)),
+    });
+    let sockets = Sockets::new(scene.clone());
+    let Workload { load, .. } = plan.workload;
+    if load == Load::Idle {
+        return Ok(vec![idle::run(&scene, &sockets).await?]);
+    }
+    sockets.open(0..plan.workload.sockets()).await?;
     let mut rounds = Vec::new();
     for number in 1..=plan.timing.rounds {
-        let figures = round::run(plan, &stage, &tally).await?;
+        let figures = match load {
+            Load::Search { most_per_second } => peak::find(&scene, &sockets, most_per_second).await?,
+            load => round::run(&scene, &sockets, load, plan.timing).await?.figures,
+        };
         let figure = |name: &str| figures.get(name).copied().unwrap_or(f64::NAN);
         eprintln!(
             "  round {number} of {}: {:.0} accepted/s, accept p50/p99 {:.2}/{:.2} ms, to socket p50/p99 {:.2}/{:.2} ms",
@@ -91,7 +123,3 @@ async fn drive(plan: &Plan) -> Result<Vec<Figures>> {
     }
     Ok(rounds)
 }
-
-/// Whom the load acts as, and where.
-type SharedStage = Rc<Stage>;
-type SharedTally = Rc<RefCell<Tally>>;

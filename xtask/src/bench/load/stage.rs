@@ -1,11 +1,11 @@
 //! The accounts, rooms and memberships of a workload.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
 use super::api::{self, Api};
-use super::{Plan, Target};
+use super::{Plan, Target, silent};
 
 pub struct Stage {
     pub rooms: Vec<Room>,
@@ -32,8 +32,8 @@ pub async fn prepare(plan: &Plan) -> Result<Stage> {
         .buffered(REGISTRATIONS_AT_ONCE)
         .try_collect()
         .await?;
-    let rooms = stream::iter(tokens.chunks(workload.accounts_per_room))
-        .map(|members| create_room(plan, members))
+    let rooms = stream::iter(tokens.chunks(workload.accounts_per_room).enumerate())
+        .map(|(number, members)| create_room(plan, number, members))
         .buffered(ROOMS_AT_ONCE)
         .try_collect()
         .await?;
@@ -49,7 +49,7 @@ fn without_accounts(plan: &Plan) -> Stage {
 async fn register(plan: &Plan, number: usize) -> Result<String> {
     const PASSWORD: &str = "correct horse battery staple";
     let username = format!("bench-{number}");
-    let mut api = Api::new(plan.address);
+    let mut api = Api::new(plan.addresses.command(number));
     let account =
         json!({ "email": format!("{username}@example.org"), "username": username, "password": PASSWORD });
     api.command("POST", "/v1/accounts", None, &account).await?;
@@ -57,17 +57,25 @@ async fn register(plan: &Plan, number: usize) -> Result<String> {
     api::text(&api.command("POST", "/v1/sessions", None, &log_in).await?, "access_token")
 }
 
-async fn create_room(plan: &Plan, members: &[String]) -> Result<Room> {
-    let mut api = Api::new(plan.address);
-    let mut id = String::new();
-    for (position, token) in members.iter().enumerate() {
-        if position == 0 {
-            let room = api.command("POST", "/v1/rooms", Some(token), &json!({ "name": "Benchmark" })).await?;
-            id = api::text(&room, "room_id")?;
-        } else {
-            let path = format!("/v1/rooms/{id}/members/me");
-            api.command("PUT", &path, Some(token), &Value::Null).await?;
+async fn create_room(plan: &Plan, number: usize, members: &[String]) -> Result<Room> {
+    let mut api = Api::new(plan.addresses.command(number));
+    let silent = plan.workload.silent_members_per_room;
+    let mut id = None;
+    if silent > 0 {
+        id = Some(silent::import_room(&mut api, plan, number, silent).await?);
+    }
+    for token in members {
+        match &id {
+            None => {
+                let named = json!({ "name": "Benchmark" });
+                let room = api.command("POST", "/v1/rooms", Some(token), &named).await?;
+                id = Some(api::text(&room, "room_id")?);
+            }
+            Some(id) => {
+                let path = format!("/v1/rooms/{id}/members/me");
+                api.command("PUT", &path, Some(token), &Value::Null).await?;
+            }
         }
     }
-    Ok(Room { id, members: members.to_vec() })
+    Ok(Room { id: id.context("a room without accounts")?, members: members.to_vec() })
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::audit::{Arrival, SocketLog};
+use super::way_back::WayBack;
 use crate::bench::figures::Latencies;
 
 /// The books of one round. Messages are numbered through all rounds.
@@ -24,8 +25,9 @@ pub struct Tally {
     pub counters: Counters,
     /// By what happened, with the number of times.
     pub errors: BTreeMap<String, u64>,
-    /// Position of the last answer that came in.
-    pub last_position: Option<(usize, String)>,
+    /// Position of the last answer that came in, by room.
+    pub last_positions: Vec<Option<String>>,
+    pub way_back: WayBack,
 }
 
 pub struct Message {
@@ -64,13 +66,15 @@ impl Tally {
             dispatch: Latencies::default(),
             counters: Counters::default(),
             errors: BTreeMap::new(),
-            last_position: None,
+            last_positions: vec![None; rooms],
+            way_back: WayBack::new(rooms),
         }
     }
 
     /// A socket in this room whose next event will have this seq. Answers its number.
     pub fn add_socket(&mut self, room: usize, next_seq: u64) -> usize {
         self.sockets_of_room[room] += 1;
+        self.way_back.add(room, next_seq);
         self.sockets.push(SocketLog { room, next_seq, arrivals: Vec::new() });
         self.sockets.len() - 1
     }
@@ -80,7 +84,10 @@ impl Tally {
         let sockets = std::mem::take(&mut self.sockets);
         let sockets_of_room = std::mem::take(&mut self.sockets_of_room);
         let first = self.first + self.messages.len() as u32;
-        *self = Self { first, sockets_of_room, window: Some(window), ..Self::new(0) };
+        let mut way_back = std::mem::take(&mut self.way_back);
+        way_back.begin();
+        let rooms = sockets_of_room.len();
+        *self = Self { first, sockets_of_room, way_back, window: Some(window), ..Self::new(rooms) };
         self.sockets = sockets.into_iter().map(SocketLog::continued).collect();
     }
 
@@ -108,7 +115,8 @@ impl Tally {
         self.counters.answered += 1;
         self.counters.accepted += 1;
         self.counters.deliveries_due += self.sockets_of_room[room];
-        self.last_position = Some((room, accepted.position));
+        self.last_positions[room] = Some(accepted.position);
+        self.way_back.accepted(room, accepted.seq);
     }
 
     pub fn refused(&mut self, number: u32, why: String) {
@@ -116,6 +124,16 @@ impl Tally {
             self.counters.answered += 1;
         }
         self.count_error(why);
+    }
+
+    /// One that was not sent, because the load would have got ahead of the answers by too much.
+    pub fn held_back(&mut self) {
+        self.count_error("held_back".to_owned());
+    }
+
+    /// Messages that have no answer yet.
+    pub fn in_flight(&self) -> u64 {
+        self.counters.sent - self.counters.answered
     }
 
     pub fn count_error(&mut self, what: String) {
@@ -130,6 +148,9 @@ impl Tally {
             }
         }
         self.sockets[socket].arrivals.push(arrival);
+        if let Some(seq) = arrival.last_seq() {
+            self.way_back.arrived(socket, seq, now);
+        }
     }
 
     pub fn first(&self) -> u32 {

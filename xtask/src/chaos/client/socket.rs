@@ -261,7 +261,8 @@ fn covered(kind: &str, frame: &Value, at: u64) -> Result<Frame> {
     let ((from, to), body) = match kind {
         "event" => ((seq("seq")?, seq("seq")?), event(&frame["event"])?),
         "hidden" => (range()?, Body::Hidden),
-        _ => (range()?, Body::Gap),
+        // One without an end says that nothing comes for now.
+        _ => ((seq("from")?, seq("to").or_else(|_| seq("from"))?), Body::Gap),
     };
     Ok(Frame { at, room, from, to, body })
 }

@@ -4,7 +4,8 @@ use roomlog_eventlog::Kind;
 
 use super::bench::*;
 use crate::writer::core::{
-    CLAIM_TIMEOUT_MS, LEFT_ALONE_MS, MAX_CLOCK_DIFFERENCE_MS, Options, RETRY_MS, STALLED_MS, UNABLE_MS,
+    CLAIM_TIMEOUT_MS, LEFT_ALONE_MS, MAX_CLOCK_DIFFERENCE_MS, Options, Permit, RETRY_MS, STALLED_MS,
+    UNABLE_MS,
 };
 use crate::writer::request::Outcome;
 
@@ -33,6 +34,35 @@ fn another_s_new_claim_is_left_alone() {
     assert!(!bench.core.is_owner());
     bench.settle_for(100);
     assert!(bench.core.is_owner() && bench.accepted(created));
+}
+
+/// It once waited for as long as after any other claim, and the room with it.
+#[test]
+fn a_named_successor_claims_at_once() {
+    let mut bench = Bench::owner();
+    bench.claim_by_another();
+    bench.read();
+    let now = bench.now;
+    bench.core.set_permit(now, Permit::Succeed);
+    bench.settle_for(50);
+    assert!(bench.core.is_owner());
+}
+
+/// With a tick for each partition every few milliseconds, idle processes once took a good part of a core.
+#[test]
+fn whoever_waits_for_nothing_needs_no_ticks() {
+    let mut bench = Bench::with_room();
+    bench.settle();
+    assert!(bench.core.is_owner() && bench.core.is_idle());
+    let joined = bench.ask(BOB, join(BOB));
+    assert!(!bench.core.is_idle(), "a record is in flight");
+    bench.settle();
+    assert!(bench.accepted(joined) && bench.core.is_idle());
+    bench.claim_by_another();
+    bench.read();
+    assert!(bench.core.is_idle(), "another's claim stays");
+    bench.ask(ALICE, leave(ALICE));
+    assert!(!bench.core.is_idle(), "a request waits for the claim to be due");
 }
 
 #[test]
