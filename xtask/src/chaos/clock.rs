@@ -1,8 +1,11 @@
 //! Clocks that jump, by Debian's `faketime`: a library that is loaded before others and reads the shift from a file.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
+
+use crate::workspace;
 
 /// Where the package puts it, by architecture.
 const LIBRARIES: [&str; 2] = [
@@ -10,8 +13,14 @@ const LIBRARIES: [&str; 2] = [
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
 ];
 
-pub fn library() -> Option<&'static str> {
-    LIBRARIES.into_iter().find(|library| Path::new(library).exists())
+/// `None` where it is not installed, or does not get on with this program: it replaces functions that an allocator may
+/// need before they are there.
+pub fn library_for(program: &Path) -> Option<&'static str> {
+    LIBRARIES.into_iter().find(|library| {
+        let mut version = Command::new(program);
+        let version = version.arg("--version").env("LD_PRELOAD", library);
+        Path::new(library).exists() && workspace::run_quietly(version).is_ok()
+    })
 }
 
 /// What makes processes look at the clock of this folder. Monotonic time goes on as it is.

@@ -25,7 +25,7 @@ pub fn print(outcomes: &Outcomes) {
         println!("no full disk: this profile or this machine has no disk for it");
     }
     if !abilities.clock {
-        println!("no clocks that jump: `faketime` is not installed");
+        println!("no clocks that jump: `faketime` is not installed, or does not get on with this program");
     }
     println!("\n{}", counts(history));
     let refusals: Vec<String> = refusals.iter().map(|(reason, count)| format!("{reason} {count}")).collect();

@@ -85,7 +85,7 @@ pub fn run(plan: Plan, folder: &Path) -> Result<Outcomes> {
         Profile::Embedded => Disk::mount(&folder.join("all-1/data"))?,
         Profile::Distributed => None,
     };
-    let clocks = clock::library();
+    let clocks = clock::library_for(&plan.roomlog);
     let abilities = Abilities { full_disk: disk.is_some(), clock: clocks.is_some() };
     let mut settings = plan.settings.clone();
     if let Some(library) = clocks {
