@@ -269,13 +269,19 @@ impl Run {
         let is_settled = view_before.is_some();
         history.views.extend(view_before);
         self.world.end_with_role(Role::Projectors)?;
+        let rebuilt = if is_settled {
+            eprintln!("{:>8.1} s  rebuilding", recorder.now() as f64 / 1_000.0);
+            self.rebuild(&mut history)
+        } else {
+            Ok(())
+        };
         {
+            // Owners may claim at any time: what the cursors have seen has to be in what is read.
             let log = self.world.log.open()?;
             history.log = self.runtime.block_on(log.read())?;
         }
         if is_settled {
-            eprintln!("{:>8.1} s  rebuilding", recorder.now() as f64 / 1_000.0);
-            match self.rebuilt(&mut history) {
+            match rebuilt.and_then(|()| self.view_rebuilt(&history)) {
                 Ok(view) => history.views.push(view),
                 Err(error) => self.violate(Invariant::Projections, format!("{error:#}")),
             }
@@ -283,12 +289,16 @@ impl Run {
         Ok(history)
     }
 
-    fn rebuilt(&mut self, history: &mut History) -> Result<View> {
+    fn rebuild(&mut self, history: &mut History) -> Result<()> {
         history.cursors.extend(self.world.cursors()?);
         for projection in ["room_events", "directory"] {
             self.world.rebuild(projection)?;
         }
         history.cursors.extend(self.world.cursors()?);
+        Ok(())
+    }
+
+    fn view_rebuilt(&mut self, history: &History) -> Result<View> {
         // Other processes notice a rebuild within a second; these at once.
         self.world.end_with_role(Role::QueryApi)?;
         self.world.all_ready()?;
