@@ -16,7 +16,7 @@ pub mod visibility;
 
 pub use command::{Answer, Command, Context, Decision, ImportBatch, ImportItem, ImportKind};
 pub use rejection::Rejection;
-pub use state::State;
+pub use state::{STATE_VERSION, State};
 
 use roomlog_schemas::Event;
 

@@ -1,15 +1,21 @@
 //! The state of one partition, rebuilt by replay.
+//!
+//! Snapshots hold it: whoever changes its fields, or what an event does to it, raises
+//! [`STATE_VERSION`].
 
 use imbl::{HashMap, HashSet, OrdMap, OrdSet, Vector};
 use roomlog_schemas::event::Seq;
 use roomlog_schemas::{Access, AccountId, History, MessageId, RoomId, RoomKind, SessionId};
+use serde::{Deserialize, Serialize};
 
+/// Of the state's form and of what `apply` makes of the same events. A snapshot of another version is not read.
+pub const STATE_VERSION: u32 = 1;
 /// Most messages of a partition that a reply finds without asking a store.
 pub const RECENT_MESSAGES: usize = 4096;
 /// Most ended sessions of a partition that ending again leaves as they are.
 pub const ENDED_SESSIONS: usize = 4096;
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     pub accounts: HashMap<AccountId, Account>,
     pub rooms: HashMap<RoomId, Room>,
@@ -17,13 +23,13 @@ pub struct State {
     pub ended_sessions: EndedSessions,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// False for an imported account that nobody has claimed.
     pub claimed: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Room {
     pub root_id: RoomId,
     pub parent_id: Option<RoomId>,
@@ -42,13 +48,13 @@ pub struct Room {
     pub imports: OrdMap<String, u64>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     pub role: Role,
     pub joined_seq: Seq,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Role {
     Owner,
     Member,
@@ -97,7 +103,7 @@ impl State {
 }
 
 /// The partition's last messages: a reply to one of them needs no store.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecentMessages {
     /// A list, although it is searched: every message adds to it, and only replies search.
     messages: Vector<(MessageId, RoomId)>,
@@ -117,7 +123,7 @@ impl RecentMessages {
 }
 
 /// The partition's sessions that ended last: a client that repeats its log-out adds nothing.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndedSessions {
     sessions: HashSet<SessionId>,
     order: Vector<SessionId>,

@@ -36,6 +36,6 @@ pub use frame::{Claim, ClaimId, Frame, FrameError, Kind};
 pub use kafka::{KafkaBroadcast, KafkaConfig, KafkaLog, KafkaSecurity};
 pub use partition::{PartitionCounts, Topic, TopicPartition};
 pub use port::{Appended, EventLog, LogError, LogReader, LogRecord, NewRecord};
-pub use reader::{AcceptedReader, ReadError, discover_identity, ensure_identity};
+pub use reader::{AcceptedReader, ReadError, discover_identity, ensure_identity, prove};
 pub use sqlite::SqliteLog;
 pub use trace::TraceContext;

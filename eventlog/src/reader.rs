@@ -98,7 +98,7 @@ impl AcceptedReader {
 }
 
 /// Reads the cursor's last accepted record again: is this the log that the cursor was made on?
-async fn prove(log: &Arc<dyn EventLog>, cursor: &Cursor) -> Result<(), ReadError> {
+pub async fn prove(log: &Arc<dyn EventLog>, cursor: &Cursor) -> Result<(), ReadError> {
     let Some(last) = cursor.last_accepted else { return Ok(()) };
     let partition = cursor.partition;
     let foreign = ReadError::CursorNotOfThisLog { partition, offset: last.offset };

@@ -1,5 +1,6 @@
 //! Accepts connections, within limits, and ends them gracefully.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,9 +65,9 @@ pub async fn serve(
         let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
         let shutdown = shutdown.clone();
         connections.spawn(async move {
-            let mut connection = std::pin::pin!(connection);
-            // A client that breaks off is no error of ours.
+            let mut connection = pin!(connection);
             tokio::select! {
+                // A client that breaks off is no error of ours.
                 _ = connection.as_mut() => {}
                 () = shutdown.cancelled() => {
                     connection.as_mut().graceful_shutdown();

@@ -14,6 +14,7 @@ pub mod cql;
 pub mod directory;
 pub mod error;
 mod migrations;
+pub mod objects;
 pub mod postgres;
 pub mod progress;
 pub mod quarantine;

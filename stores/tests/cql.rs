@@ -341,7 +341,7 @@ async fn several_processes_complete_what_one_began() {
 async fn the_first_tables_have_ids_that_follow_from_their_names() {
     let Some(backend) = Cql::new() else { return };
     let ids = async || {
-        backend.store().await;
+        Box::pin(backend.store()).await;
         let cql = "SELECT id FROM system_schema.tables WHERE keyspace_name = ? AND table_name IN ('locks', 'migrations')";
         let session = backend.session().await;
         let result = session.query_unpaged(cql, (&backend.config.keyspace,)).await.unwrap();

@@ -130,7 +130,7 @@ async fn poll(source: &impl Source, since_ms: i64) -> Result<Vec<EndedSession>, 
 }
 
 fn unix_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| ms(since))
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, ms)
 }
 
 fn ms(duration: Duration) -> i64 {

@@ -1,4 +1,5 @@
 //! What cannot be filled is said.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod common;
 

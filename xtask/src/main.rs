@@ -2,6 +2,7 @@
 
 mod bench;
 mod build;
+mod capacity;
 #[cfg(feature = "chaos")]
 mod chaos;
 mod cluster;
@@ -35,6 +36,8 @@ enum Task {
     /// Show that no message is lost, doubled or out of order while processes and servers fail
     #[cfg(feature = "chaos")]
     Chaos(chaos::Options),
+    /// What a platform of some size needs, by what the bench has measured
+    Capacity(capacity::Options),
     /// A benchmark's load, in a process of its own
     #[command(hide = true)]
     Load {
@@ -61,6 +64,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Bench(options) => bench::run(&options),
         #[cfg(feature = "chaos")]
         Task::Chaos(options) => chaos::run(&options),
+        Task::Capacity(options) => capacity::run(&options),
         Task::Load { plan } => bench::load::run(&plan),
         Task::Floor(command) => bench::floors::run(command),
     }

@@ -268,7 +268,7 @@ impl Core {
         }
     }
 
-    /// What has been confirmed so far. Copies the window: not for every record.
+    /// What has been confirmed so far; costs little, for all of it is shared.
     pub fn snapshot(&self) -> Snapshot {
         let cursor = self.follower.cursor().expect("a writer knows its log's identity");
         Snapshot { cursor, state: self.state.clone(), window: self.window.clone() }

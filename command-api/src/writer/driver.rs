@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::core::{Core, Effect, Options};
 use super::ownership::{Duty, Status, UNANSWERED_MS};
 use super::request::{Millis, Outcome, Request, RequestId};
+use super::snapshots::Snapshots;
 use super::trace::append_spans;
 
 /// While anything waits, deadlines and retries are looked at this often.
@@ -108,6 +109,7 @@ pub fn spawn(
     identity: LogIdentity,
     options: Options,
     duty: Duty,
+    snapshots: Option<Snapshots>,
     shutdown: CancellationToken,
 ) -> (Handle, tokio::task::JoinHandle<()>) {
     let (messages, inbox) = mpsc::channel(options.max_waiting);
@@ -123,6 +125,10 @@ pub fn spawn(
         core,
         told,
         warm: false,
+        started: false,
+        snapshots,
+        saved_at: 0,
+        saving: None,
         inbox,
         standing: standing.clone(),
         status: status_sender,
@@ -173,6 +179,13 @@ struct Driver {
     told: watch::Receiver<Duty>,
     /// Whether it follows the log.
     warm: bool,
+    /// Whether it has begun to follow the log.
+    started: bool,
+    snapshots: Option<Snapshots>,
+    /// The next offset of the last snapshot that this writer started from or made.
+    saved_at: u64,
+    /// The snapshot that is being saved.
+    saving: Option<tokio::task::JoinHandle<()>>,
     inbox: mpsc::Receiver<Message>,
     standing: Arc<AtomicU8>,
     status: watch::Sender<Status>,
@@ -195,6 +208,8 @@ impl Driver {
         loop {
             if !self.warm {
                 reader = None;
+            } else if !std::mem::replace(&mut self.started, true) {
+                self.start_from_snapshot().await;
             }
             if let Some(until) = draining
                 && (self.core.waiting() == 0 || tokio::time::Instant::now() >= until)
@@ -213,6 +228,7 @@ impl Driver {
                     Ok(records) => {
                         self.core.records(clock_ms(), &records);
                         self.measure_read_back();
+                        self.save_snapshot();
                     }
                     Err(error) => {
                         tracing::warn!(partition = %self.partition, %error, "the writer cannot read the log");
@@ -249,11 +265,42 @@ impl Driver {
                 Core::new(self.partition, self.identity, self.options.clone(), Box::new(Uuid::new_v4));
             self.pending.clear();
             self.sent.clear();
-            self.warm = false;
+            (self.warm, self.started) = (false, false);
         }
         self.warm |= duty.warm;
         self.core.set_permit(now, duty.permit);
         self.core.set_yielding(now, duty.yielding);
+    }
+
+    /// Instead of the log's start, if there is a snapshot. Nothing has been asked of the core until now.
+    async fn start_from_snapshot(&mut self) {
+        let Some(snapshots) = &self.snapshots else { return };
+        let Some(snapshot) = snapshots.load(&self.log, self.partition, self.identity).await else { return };
+        let next_offset = snapshot.cursor.next_offset;
+        match Core::from_snapshot(snapshot, self.options.clone(), Box::new(Uuid::new_v4)) {
+            Ok(core) => {
+                self.core = core;
+                self.pending.clear();
+                self.saved_at = next_offset;
+                self.obey();
+            }
+            Err(error) => {
+                tracing::warn!(partition = %self.partition, %error, "a snapshot's schemas do not parse: the partition is replayed");
+            }
+        }
+    }
+
+    /// Only the owner's: others that keep the state need not.
+    fn save_snapshot(&mut self) {
+        let Some(snapshots) = &self.snapshots else { return };
+        let next_offset = self.core.follower().next_offset();
+        let is_saving = self.saving.as_ref().is_some_and(|saving| !saving.is_finished());
+        if is_saving || !self.core.is_owner() || !snapshots.is_due(self.saved_at, next_offset) {
+            return;
+        }
+        self.saved_at = next_offset;
+        let (snapshots, snapshot) = (snapshots.clone(), self.core.snapshot());
+        self.saving = Some(tokio::spawn(async move { snapshots.save(snapshot).await }));
     }
 
     /// Goes on keeping deadlines while the log rests.

@@ -9,6 +9,7 @@ mod encode;
 pub mod ownership;
 pub mod request;
 pub mod share;
+pub mod snapshots;
 pub(crate) mod trace;
 pub mod window;
 

@@ -3,13 +3,16 @@
 //! Entries leave by *key time* alone: before record time − 24 h, or, past a count per account,
 //! oldest key first, which raises that account's horizon. What may have left is refused, never run
 //! again.
-
-use std::collections::{BTreeSet, HashMap};
+//!
+//! Persistent collections, as in the state: a snapshot takes the window without holding up the writer,
+//! however many keys there are.
 
 use bytes::Bytes;
+use imbl::{HashMap, OrdSet};
 use roomlog_domain::Answer;
 use roomlog_eventlog::chaos_mutation;
 use roomlog_schemas::{AccountId, IdempotencyKey};
+use serde::{Deserialize, Serialize};
 
 #[cfg(test)]
 use super::mutation::{Mutation, mutated};
@@ -25,7 +28,7 @@ pub const MAX_KEYS_PER_ACCOUNT: usize = 4096;
 /// A key is scoped to the account that used it.
 pub type ScopedKey = (AccountId, IdempotencyKey);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     pub fingerprint: Bytes,
     pub answer: Answer,
@@ -34,18 +37,19 @@ pub struct Entry {
     record_time_ms: i64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Kept", from = "Kept")]
 pub struct Window {
     max_keys: usize,
     entries: HashMap<ScopedKey, Entry>,
-    by_time: BTreeSet<(i64, ScopedKey)>,
+    by_time: OrdSet<(i64, ScopedKey)>,
     accounts: HashMap<AccountId, Keys>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Keys {
     /// Rises with the time in the key.
-    keys: BTreeSet<IdempotencyKey>,
+    keys: OrdSet<IdempotencyKey>,
     /// Keys up to this time may have been forgotten.
     horizon_ms: Option<i64>,
 }
@@ -60,7 +64,7 @@ pub enum Lookup<'a> {
 
 impl Window {
     pub fn new(max_keys: usize) -> Self {
-        Self { max_keys, entries: HashMap::new(), by_time: BTreeSet::new(), accounts: HashMap::new() }
+        Self { max_keys, entries: HashMap::new(), by_time: OrdSet::new(), accounts: HashMap::new() }
     }
 
     /// What is known of a key at a record time.
@@ -95,7 +99,7 @@ impl Window {
         let keys = self.accounts.entry(account).or_default();
         keys.keys.insert(key);
         while keys.keys.len() > self.max_keys
-            && let Some(oldest) = keys.keys.pop_first()
+            && let Some(oldest) = keys.keys.remove_min()
         {
             keys.horizon_ms = keys.horizon_ms.max(Some(oldest.time_ms()));
             self.by_time.remove(&(oldest.time_ms(), (account, oldest)));
@@ -111,7 +115,7 @@ impl Window {
             return;
         }
         let cutoff = record_time_ms - WINDOW_MS;
-        while let Some(&(time, scoped)) = self.by_time.first()
+        while let Some(&(time, scoped)) = self.by_time.get_min()
             && time < cutoff
         {
             self.forget(time, scoped, cutoff);
@@ -142,6 +146,37 @@ impl Window {
         for scoped in old {
             self.forget(scoped.1.time_ms(), scoped, cutoff);
         }
+    }
+}
+
+/// What a snapshot keeps of a window; the rest follows from it.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    max_keys: usize,
+    entries: Vec<(ScopedKey, Entry)>,
+    horizons: Vec<(AccountId, i64)>,
+}
+
+impl From<Window> for Kept {
+    fn from(window: Window) -> Self {
+        let horizons =
+            window.accounts.iter().filter_map(|(account, keys)| Some((*account, keys.horizon_ms?))).collect();
+        Self { max_keys: window.max_keys, entries: window.entries.into_iter().collect(), horizons }
+    }
+}
+
+impl From<Kept> for Window {
+    fn from(kept: Kept) -> Self {
+        let mut window = Window::new(kept.max_keys);
+        for (account, horizon_ms) in kept.horizons {
+            window.accounts.entry(account).or_default().horizon_ms = Some(horizon_ms);
+        }
+        for (scoped, _) in &kept.entries {
+            window.accounts.entry(scoped.0).or_default().keys.insert(scoped.1);
+        }
+        window.by_time = kept.entries.iter().map(|(scoped, _)| (scoped.1.time_ms(), *scoped)).collect();
+        window.entries = kept.entries.into_iter().collect();
+        window
     }
 }
 
@@ -218,6 +253,7 @@ mod tests {
                 for scoped in &used {
                     prop_assert!(window.look_up(*scoped, now) != Lookup::Unused);
                 }
+                prop_assert_eq!(&Window::from(Kept::from(window.clone())), &window, "as a snapshot keeps it");
             }
         }
     }

@@ -30,6 +30,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Folder of everything that is stored on this machine.
     pub data: PathBuf,
+    /// Where snapshots are kept: a folder, or `s3://bucket/prefix`. Empty: `objects` in the data folder.
+    pub objects: String,
+    /// The owner of a partition makes a snapshot after each so many records; 0: never.
+    pub snapshot_records: u64,
     /// Origins that browsers may connect from, separated by commas; the own host is always allowed.
     pub origins: String,
     /// `text` or `json`.
@@ -63,6 +67,8 @@ impl Default for Config {
             roles: "all".into(),
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             data: "data".into(),
+            objects: String::new(),
+            snapshot_records: 100_000,
             origins: String::new(),
             log_format: "text".into(),
             log_level: "info".into(),

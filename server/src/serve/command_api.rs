@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use anyhow::Context;
 use roomlog_command_api::accounts::Accounts;
 use roomlog_command_api::http::CommandApi;
 use roomlog_command_api::import::Importer;
@@ -12,8 +13,10 @@ use roomlog_command_api::writer::core::Options as WriterOptions;
 use roomlog_command_api::writer::driver::{self, Standing};
 use roomlog_command_api::writer::ownership::{Duty, Options as OwnershipOptions};
 use roomlog_command_api::writer::share::share;
+use roomlog_command_api::writer::snapshots::Snapshots;
 use roomlog_command_api::writers::{Elsewhere, Writers};
 use roomlog_rpc::GrpcPeers;
+use roomlog_stores::objects::Objects;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -42,9 +45,10 @@ impl CommandRole {
         platform: &Platform,
         address: String,
         neighbours: Option<&Neighbours>,
-    ) -> Self {
+    ) -> anyhow::Result<Self> {
         let [stop_sharing, stop_sweeping, stop_writers] = std::array::from_fn(|_| CancellationToken::new());
         let options = WriterOptions { address, ..WriterOptions::default() };
+        let snapshots = snapshots(config)?;
         let duty = if neighbours.is_some() { Duty::WAIT } else { Duty::ALONE };
         let (handles, tasks): (Vec<_>, Vec<_>) = platform
             .log
@@ -52,7 +56,7 @@ impl CommandRole {
             .all()
             .map(|partition| {
                 let (log, options, stop) = (platform.log.clone(), options.clone(), stop_writers.clone());
-                driver::spawn(log, partition, platform.identity, options, duty, stop)
+                driver::spawn(log, partition, platform.identity, options, duty, snapshots.clone(), stop)
             })
             .unzip();
         let sharing = neighbours.map(|neighbours| {
@@ -98,7 +102,7 @@ impl CommandRole {
             },
             importer: Importer::new(service.clone()),
         };
-        Self { api, service, writers, sharing, sweeper, tasks, stop_sharing, stop_sweeping, stop_writers }
+        Ok(Self { api, service, writers, sharing, sweeper, tasks, stop_sharing, stop_sweeping, stop_writers })
     }
 
     /// Leaves the partitions to others, while requests still come: they are sent on.
@@ -135,4 +139,16 @@ pub fn ready(writers: &Writers, neighbours: Option<&roomlog_members::Handle>) ->
         .map(|writer| format!("{}: {:?}", writer.partition(), writer.standing()))
         .collect();
     if not_ready.is_empty() { Ok(()) } else { Err(not_ready.join(", ")) }
+}
+
+/// Where this process keeps the snapshots of its writers.
+fn snapshots(config: &Config) -> anyhow::Result<Option<Snapshots>> {
+    if config.snapshot_records == 0 {
+        return Ok(None);
+    }
+    let objects = match config.objects.as_str() {
+        "" => Objects::folder(&config.data.join("objects")),
+        place => Objects::open(place),
+    };
+    Ok(Some(Snapshots::new(objects.context("ROOMLOG_OBJECTS")?, config.snapshot_records)))
 }

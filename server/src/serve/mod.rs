@@ -62,7 +62,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
     let mut commands = roles
         .contains(&Role::CommandApi)
-        .then(|| CommandRole::start(&config, &platform, url.clone(), neighbours.as_ref()));
+        .then(|| CommandRole::start(&config, &platform, url.clone(), neighbours.as_ref()))
+        .transpose()?;
     if let Some(role) = &commands {
         let (writers, members) = (role.writers.clone(), members.clone());
         checks.push(("command-api", Arc::new(move || command_api::ready(&writers, members.as_ref()))));
