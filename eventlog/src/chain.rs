@@ -11,6 +11,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::chaos_mutation::{self, Mutation};
 use crate::frame::{Claim, ClaimId, Frame, FrameError, Kind};
 use crate::partition::{PartitionCounts, TopicPartition};
 
@@ -188,7 +189,10 @@ impl Chain {
                 if claim_id != self.claim_id {
                     return Ok(Verdict::Skipped(SkipReason::StaleClaim));
                 }
-                if prev != self.head && !mutation::without_chain_check() {
+                if prev != self.head
+                    && !mutation::without_chain_check()
+                    && !chaos_mutation::is_on(Mutation::ChainCheck)
+                {
                     return Ok(Verdict::Skipped(SkipReason::NotOnHead));
                 }
                 self.head = self.head.extend(value);

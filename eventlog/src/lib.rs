@@ -8,6 +8,7 @@
 
 pub mod broadcast;
 pub mod chain;
+pub mod chaos_mutation;
 mod cold;
 pub mod cursor;
 pub mod follow;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use roomlog_eventlog::chaos_mutation::{self, Mutation};
 use roomlog_eventlog::{Accepted, Broadcast, Content, EventLog, LogIdentity};
 use roomlog_schemas::Event;
 use roomlog_stores::progress::Progress;
@@ -135,14 +136,18 @@ impl Task {
             return Ok(());
         };
         let (mut batches, mut keeper) = opened?;
+        let mut held_back = Vec::new();
         let mut stored_at: Option<Instant> = None;
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
                 batch = self.next(pipeline, &mut batches, stored_at) => {
-                    let batch = batch?;
+                    let mut batch = batch?;
                     stored_at = Some(Instant::now());
+                    if chaos_mutation::is_on(Mutation::Cursor) {
+                        hold_back(&mut batch.records, &mut held_back);
+                    }
                     keeper.store(pipeline, &batch).await?;
                     self.reached(batch.cursor.next_offset);
                     if let Some(signals) = &self.signals {
@@ -203,6 +208,12 @@ impl Task {
         self.progress.report(projection, partition, next_offset);
         self.cell.reached(next_offset);
     }
+}
+
+/// Leaves the last record for the next batch, whose cursor covers it already.
+fn hold_back(records: &mut Vec<Accepted>, held_back: &mut Vec<Accepted>) {
+    let last = records.pop();
+    records.splice(..0, std::mem::replace(held_back, last.into_iter().collect()));
 }
 
 fn joinings(records: &[Accepted]) -> Vec<Joining> {

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use roomlog_eventlog::TopicPartition;
+use roomlog_eventlog::chaos_mutation::{self, Mutation};
 use roomlog_schemas::RoomId;
 use roomlog_schemas::event::Seq;
 use slab::Slab;
@@ -228,7 +229,9 @@ impl Inner {
         let mut writes = Writes::of(entry, self.live);
         for (key, attachment) in self.attachments.iter_mut().filter(|(_, attachment)| attachment.is_live) {
             let next = attachment.next;
-            let leaves = leaver == Some(attachment.queue.account) && seq > attachment.joined;
+            let leaves = leaver == Some(attachment.queue.account)
+                && seq > attachment.joined
+                && !chaos_mutation::is_on(Mutation::Authorization);
             let is_sent = match seq.cmp(&next) {
                 // Its `since` is ahead of this instance. So it has the removal, or pretends to.
                 Ordering::Less if leaves => {

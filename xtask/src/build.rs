@@ -27,8 +27,16 @@ pub fn given_or_built(package: &str, given: Option<&Path>, profile: Profile) -> 
 
 /// One package alone, so that it is built with just the features that it asks for. Answers where its program is.
 pub fn build(package: &str, profile: Profile) -> Result<PathBuf> {
+    build_with(package, profile, &[])
+}
+
+/// The same with these features besides.
+pub fn build_with(package: &str, profile: Profile, features: &[&str]) -> Result<PathBuf> {
     let mut build = workspace::cargo();
     build.args(["build", "--bins", "--message-format", "json-render-diagnostics", "--package", package]);
+    for feature in features {
+        build.args(["--features", feature]);
+    }
     if profile == Profile::Release {
         build.arg("--release");
     }

@@ -3,6 +3,8 @@
 mod bench;
 mod build;
 mod capacity;
+#[cfg(feature = "chaos")]
+mod chaos;
 mod cluster;
 mod platform;
 mod secret;
@@ -31,6 +33,9 @@ enum Task {
     Test(test::Options),
     /// Measure Roomlog under load, embedded or distributed, beside what this machine gives without it
     Bench(bench::Options),
+    /// Show that no message is lost, doubled or out of order while processes and servers fail
+    #[cfg(feature = "chaos")]
+    Chaos(chaos::Options),
     /// What a platform of some size needs, by what the bench has measured
     Capacity(capacity::Options),
     /// A benchmark's load, in a process of its own
@@ -57,6 +62,8 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Cluster(command) => cluster::cli::run(command),
         Task::Test(options) => test::run(&options),
         Task::Bench(options) => bench::run(&options),
+        #[cfg(feature = "chaos")]
+        Task::Chaos(options) => chaos::run(&options),
         Task::Capacity(options) => capacity::run(&options),
         Task::Load { plan } => bench::load::run(&plan),
         Task::Floor(command) => bench::floors::run(command),

@@ -32,6 +32,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use bytes::Bytes;
 use roomlog_domain::{Answer, State};
+#[cfg(not(test))]
+use roomlog_eventlog::chaos_mutation;
 use roomlog_eventlog::{Chain, ClaimId, Follower, Head, LogIdentity, LogRecord, NewRecord, TopicPartition};
 use roomlog_schemas::{CodecError, RoomId};
 
@@ -358,9 +360,11 @@ impl Core {
     /// The log confirmed an append. Says nothing about whether the record counts.
     pub fn appended(&mut self, now: Millis, token: u64) {
         self.clock.set(now);
-        let _ = token;
         #[cfg(test)]
-        if mutated(Mutation::AcknowledgeOnDelivery)
+        let is_mutated = mutated(Mutation::AcknowledgeOnDelivery);
+        #[cfg(not(test))]
+        let is_mutated = chaos_mutation::is_on(chaos_mutation::Mutation::ReadBack);
+        if is_mutated
             && let Some(sent) = self.in_flight.iter().find(|sent| sent.ordinal == token)
             && let Some(command) = &sent.command
         {

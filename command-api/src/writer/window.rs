@@ -10,6 +10,7 @@
 use bytes::Bytes;
 use imbl::{HashMap, OrdSet};
 use roomlog_domain::Answer;
+use roomlog_eventlog::chaos_mutation;
 use roomlog_schemas::{AccountId, IdempotencyKey};
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +69,9 @@ impl Window {
 
     /// What is known of a key at a record time.
     pub fn look_up(&self, (account, key): ScopedKey, record_time_ms: i64) -> Lookup<'_> {
+        if chaos_mutation::is_on(chaos_mutation::Mutation::KeyWindow) {
+            return Lookup::Unused;
+        }
         if let Some(entry) = self.entries.get(&(account, key)) {
             return Lookup::Used(entry);
         }

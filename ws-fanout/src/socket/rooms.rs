@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use roomlog_eventlog::TopicPartition;
+use roomlog_eventlog::chaos_mutation::{self, Mutation};
 use roomlog_schemas::RoomId;
 use roomlog_schemas::event::Seq;
 use tokio::time::Instant;
@@ -137,6 +138,7 @@ impl Rooms {
                 continue;
             }
             let next = match (since.get(id), starts.firsts.get(id)) {
+                (Some(seq), _) if chaos_mutation::is_on(Mutation::Resume) => seq + 2,
                 (Some(seq), _) => seq + 1,
                 (None, Some(&start)) => start.max(room.joined.seq),
                 (None, None) => room.joined.seq,
@@ -252,7 +254,7 @@ impl Rooms {
             }
             return;
         };
-        if seq <= in_room.joined.seq {
+        if seq <= in_room.joined.seq || chaos_mutation::is_on(Mutation::Authorization) {
             return;
         }
         match &mut in_room.standing {

@@ -1,9 +1,11 @@
 //! Kafka from its Maven jars: configuration, formatting, command.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
 
 use super::certificates::Certificates;
 use super::jars::Classpath;
@@ -40,7 +42,45 @@ pub fn configure(server: &Server, ports: Ports) -> Result<()> {
         .replace("{{password_tls_port}}", &ports.password_tls.to_string())
         .replace("{{tls_dir}}", &Certificates::of(&server.instance).folder().to_string_lossy())
         .replace("{{data_dir}}", &server.data_dir().to_string_lossy());
+    let filled = match Detour::of(server)? {
+        Some(detour) => detour.add_to(&filled),
+        None => filled,
+    };
     std::fs::write(configuration(server), filled).context("cannot write the broker's configuration")
+}
+
+/// One more port on which the broker listens, and which sends its clients to another one: that of a proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Detour {
+    pub listen: u16,
+    pub advertised: u16,
+}
+
+impl Detour {
+    /// For the next starts of the server.
+    pub fn save(self, server: &Server) -> Result<()> {
+        std::fs::create_dir_all(server.dir())?;
+        std::fs::write(detour(server), serde_json::to_vec(&self)?).context("cannot write the broker's detour")
+    }
+
+    fn of(server: &Server) -> Result<Option<Self>> {
+        match std::fs::read(detour(server)) {
+            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).context("cannot read the broker's detour"),
+        }
+    }
+
+    fn add_to(self, properties: &str) -> String {
+        let Self { listen, advertised } = self;
+        let line = |line: &str| match line.split_once('=') {
+            Some(("listeners", _)) => format!("{line},DETOUR://127.0.0.1:{listen}\n"),
+            Some(("advertised.listeners", _)) => format!("{line},DETOUR://127.0.0.1:{advertised}\n"),
+            Some(("listener.security.protocol.map", _)) => format!("{line},DETOUR:PLAINTEXT\n"),
+            _ => format!("{line}\n"),
+        };
+        properties.lines().map(line).collect()
+    }
 }
 
 /// Prepares the data folder, with its user; one that is prepared already stays as it is.
@@ -103,6 +143,29 @@ fn configuration(server: &Server) -> PathBuf {
     server.dir().join("server.properties")
 }
 
+fn detour(server: &Server) -> PathBuf {
+    server.dir().join("detour.json")
+}
+
 fn infra(file: &str) -> PathBuf {
     workspace::root().join("infra/kafka").join(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_detour_is_a_listener_of_its_own() {
+        let template = std::fs::read_to_string(infra("server.properties")).unwrap();
+        let with = Detour { listen: 1, advertised: 2 }.add_to(&template);
+        for expected in [
+            "CONTROLLER://127.0.0.1:{{controller_port}},DETOUR://127.0.0.1:1\n",
+            "PASSWORD://127.0.0.1:{{password_tls_port}},DETOUR://127.0.0.1:2\n",
+            "CONTROLLER:PLAINTEXT,DETOUR:PLAINTEXT\n",
+        ] {
+            assert!(with.contains(expected), "{with}");
+        }
+        assert_eq!(with.lines().count(), template.lines().count());
+    }
 }

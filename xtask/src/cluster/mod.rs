@@ -110,6 +110,12 @@ pub fn ensure_up(instance: &Instance, wanted: &[Wanted]) -> Result<Cluster> {
     Ok(Cluster { servers, instance: instance.clone(), owner })
 }
 
+/// Before the instance's Kafka is started as a process: makes it listen on `listen` as well, and send whoever comes there
+/// to `advertised`.
+pub fn prepare_detour(instance: &Instance, listen: u16, advertised: u16) -> Result<()> {
+    kafka::Detour { listen, advertised }.save(&Server::new(instance, Service::Kafka))
+}
+
 fn ensure_server(server: &Server, wanted: &Wanted) -> Result<Running> {
     if let Some(state) = running(server)? {
         if let Some(port) = wanted.port.filter(|port| *port != state.port) {
@@ -239,6 +245,26 @@ impl Cluster {
         }
         debug_assert!(all.iter().all(|(name, _)| FOR_TESTS.contains(name)), "{all:?}");
         Ok(all)
+    }
+
+    /// Ends a server without giving it time to close its data. One in a container is stopped instead.
+    pub fn kill(&self, service: Service) -> Result<()> {
+        let server = Server::new(&self.instance, service);
+        match State::load(&server)? {
+            Some(State { runtime: Runtime::Process { pid }, .. }) => process::kill(pid, &server),
+            Some(State { runtime: Runtime::Container, .. }) => container::stop(&server),
+            None => Ok(()),
+        }
+    }
+
+    /// Starts a server again that was killed, with its data, and waits until it accepts requests.
+    pub fn start_again(&mut self, wanted: Wanted) -> Result<()> {
+        let started = ensure_up(&self.instance, &[wanted])?;
+        for running in started.servers.iter().cloned() {
+            self.servers.retain(|server| server.service != running.service);
+            self.servers.push(running);
+        }
+        Ok(())
     }
 
     /// Ends and wipes an ephemeral instance that was started here; leaves any other alone.

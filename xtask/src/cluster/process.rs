@@ -56,6 +56,16 @@ pub fn stop(pid: u32, server: &Server, in_haste: bool) -> Result<()> {
     wait::until(&what, Duration::ZERO, ended)
 }
 
+/// SIGKILL, whatever the server would lose by it; waits until it has ended.
+pub fn kill(pid: u32, server: &Server) -> Result<()> {
+    if is_server(pid, server) {
+        signal("KILL", pid)?;
+    }
+    wait::until(&format!("the {server} (process {pid}) to end"), KILL_DEADLINE, || {
+        Ok(!is_server(pid, server))
+    })
+}
+
 pub fn last_words(server: &Server) -> String {
     let log = std::fs::read(server.log_file()).unwrap_or_default();
     let log = String::from_utf8_lossy(&log);

@@ -27,6 +27,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use guard::Guard;
+pub use ports::free_address;
 use process::{Process, Recipe};
 use proxy::{Proxy, Upstreams};
 pub use role::Role;

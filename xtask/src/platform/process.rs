@@ -120,20 +120,11 @@ impl Process {
         if self.is_running()? {
             bail!("{} runs already", self.name());
         }
-        let Recipe { program, environment, folder, name, .. } = &self.recipe;
+        let Recipe { folder, name, .. } = &self.recipe;
         std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
         let log = OpenOptions::new().create(true).append(true).open(log_file(folder))?;
-        let mut command = Command::new(program);
-        // Settings of the person who runs this reach it through the specification alone.
-        for (setting, _) in
-            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ROOMLOG_"))
-        {
-            command.env_remove(setting);
-        }
-        let child = command
-            .envs(environment.iter().map(|(name, value)| (name, value)))
-            // A `roomlog.toml` in this process's folder is not meant for it.
-            .current_dir(folder)
+        let child = self
+            .operators_command()
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -143,6 +134,23 @@ impl Process {
             .with_context(|| format!("cannot start {name}"))?;
         let child = self.child.insert(child);
         self.guard.started(child.id())
+    }
+
+    /// The program with this process's settings: for an operator's command, whose arguments are to follow.
+    pub fn operators_command(&self) -> Command {
+        let Recipe { program, environment, folder, .. } = &self.recipe;
+        let mut command = Command::new(program);
+        // Settings of the person who runs this reach it through the specification alone.
+        for (setting, _) in
+            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ROOMLOG_"))
+        {
+            command.env_remove(setting);
+        }
+        command
+            .envs(environment.iter().map(|(name, value)| (name, value)))
+            // A `roomlog.toml` in this process's folder is not meant for it.
+            .current_dir(folder);
+        command
     }
 
     /// SIGTERM, and returns at once.

@@ -24,8 +24,8 @@ pub struct Options {
 }
 
 pub fn run(options: &Options) -> Result<ExitCode> {
-    let needs_servers =
-        options.only.is_empty() || [Step::Proxy, Step::Tests].iter().any(|step| options.only.contains(step));
+    let needs_servers = options.only.is_empty()
+        || [Step::Proxy, Step::Tests, Step::Chaos].iter().any(|step| options.only.contains(step));
     if options.without_servers && needs_servers && on_ci() {
         bail!("CI is set, so nothing may be skipped: run without --without-servers");
     }

@@ -21,10 +21,12 @@ pub enum Step {
     Proxy,
     /// Every test of the workspace, with servers of their own
     Tests,
+    /// Short runs of `cargo xtask chaos` with fixed seeds
+    Chaos,
 }
 
 /// In the order of what they cost.
-pub const ALL: [Step; 5] = [Step::Format, Step::Proxy, Step::Clippy, Step::Docs, Step::Tests];
+pub const ALL: [Step; 6] = [Step::Format, Step::Proxy, Step::Clippy, Step::Docs, Step::Tests, Step::Chaos];
 
 impl Step {
     pub fn run(self, options: &Options, report: &mut Report) {
@@ -45,6 +47,7 @@ impl Step {
                 report.time("docs", build_docs);
             }
             Self::Tests => run_tests(options, report),
+            Self::Chaos => run_chaos(options, report),
         }
     }
 }
@@ -89,6 +92,30 @@ fn run_tests(options: &Options, report: &mut Report) {
     if let Some(servers) = servers {
         report.time("stop servers", || servers.stop());
     }
+}
+
+/// Of each profile a run of about a minute. The seeds are fixed: a change is judged by the change alone.
+#[cfg(feature = "chaos")]
+fn run_chaos(options: &Options, report: &mut Report) {
+    use crate::chaos::{self, Profile};
+
+    const EMBEDDED: (u64, usize) = (11, 9);
+    const DISTRIBUTED: (u64, usize) = (11, 6);
+    // The tests have built the program; without them it may be an old one.
+    let is_built = options.only.is_empty() || options.only.contains(&Step::Tests);
+    report.time("chaos embedded", || chaos::check(Profile::Embedded, EMBEDDED, is_built));
+    if options.without_servers {
+        report.skip("chaos servers", "--without-servers: no faults of the distributed platform");
+    } else if options.only.is_empty() {
+        report.skip("chaos servers", "with --only chaos: too few runs lie behind it to let it stop a change");
+    } else {
+        report.time("chaos servers", || chaos::check(Profile::Distributed, DISTRIBUTED, is_built));
+    }
+}
+
+#[cfg(not(feature = "chaos"))]
+fn run_chaos(_: &Options, report: &mut Report) {
+    report.skip("chaos", "this program was built without the feature `chaos`");
 }
 
 fn test_command(options: &Options) -> Command {

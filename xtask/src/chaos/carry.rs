@@ -1,0 +1,167 @@
+//! Carrying out a fault, and mending it.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use roomlog_eventlog::TopicPartition;
+use tokio::runtime::Handle;
+
+use super::client::{Crowd, Order};
+use super::disk::Disk;
+use super::fault::Fault;
+use super::log::Opened;
+use super::world::{Profile, READY_DEADLINE, World, pause};
+use super::{clock, tcp};
+
+/// So much is said that it does not fit into the buffers of a socket that nobody reads.
+const BURST_MESSAGES: usize = 60;
+const BURST_BYTES: usize = 20_000;
+
+pub struct Means<'a> {
+    pub world: &'a mut World,
+    pub crowd: &'a Crowd,
+    pub runtime: &'a Handle,
+    pub disk: Option<&'a Disk>,
+}
+
+impl Means<'_> {
+    /// Returns when the fault is over and what it had ended runs again, though perhaps not ready yet.
+    pub fn carry_out(&mut self, fault: &Fault) -> Result<()> {
+        match fault {
+            Fault::Kill { process, down } => {
+                self.world.platform.process(process)?.kill()?;
+                pause(Duration::from_millis(*down))?;
+                self.world.platform.process(process)?.start_again()
+            }
+            Fault::Stop { process } => {
+                let process = self.world.platform.process(process)?;
+                process.terminate()?;
+                process.start_again()
+            }
+            Fault::Pause { process, millis } => {
+                self.world.platform.process(process)?.pause()?;
+                pause(Duration::from_millis(*millis))?;
+                self.world.platform.process(process)?.resume()
+            }
+            Fault::KillServer { service, down } => {
+                self.world.kill_server(*service, Duration::from_millis(*down))
+            }
+            Fault::SecondOwner { partition } => {
+                let partition = TopicPartition::rooms(*partition);
+                self.on_the_log(|log, runtime| runtime.block_on(log.claim(partition)))
+            }
+            Fault::Doubled { partition } => {
+                let partition = *partition;
+                self.on_the_log(|log, runtime| {
+                    // The first from here on that has anything to double.
+                    let partitions =
+                        (0..log.room_partitions()).map(|n| (n + partition) % log.room_partitions());
+                    let mut outcome = Ok(());
+                    for partition in partitions {
+                        outcome = runtime.block_on(log.double(TopicPartition::rooms(partition)));
+                        if outcome.is_ok() {
+                            break;
+                        }
+                    }
+                    outcome
+                })
+            }
+            Fault::Foreign { partition } => {
+                let partition = *partition;
+                self.on_the_log(|log, runtime| {
+                    let partitions =
+                        (0..log.room_partitions()).map(|n| (n + partition) % log.room_partitions());
+                    let mut outcome = Ok(());
+                    for partition in partitions {
+                        outcome = runtime.block_on(log.pollute(TopicPartition::rooms(partition)));
+                        if outcome.is_ok() {
+                            break;
+                        }
+                    }
+                    outcome
+                })
+            }
+            Fault::Cut { process } => {
+                self.path(process)?.cut();
+                Ok(())
+            }
+            Fault::Hold { process, millis, then_cut } => hold(self.path(process)?, *millis, *then_cut),
+            Fault::Delay { process, each, millis } => {
+                self.path(process)?.delay(*each);
+                pause(Duration::from_millis(*millis))?;
+                self.path(process)?.delay(0);
+                Ok(())
+            }
+            Fault::SlowReader { millis } => self.slow_reader(*millis),
+            Fault::RollingRestart => self.rolling_restart(),
+            Fault::FullDisk { millis } => {
+                let disk = self.disk.context("the data folder has no disk of its own")?;
+                disk.fill()?;
+                pause(Duration::from_millis(*millis))?;
+                disk.empty()
+            }
+            Fault::Clock { seconds, millis } => {
+                clock::set(self.world.folder(), *seconds)?;
+                pause(Duration::from_millis(*millis))?;
+                clock::set(self.world.folder(), 0)
+            }
+        }
+    }
+
+    /// Nobody else may have an SQLite log open: there the server is killed first.
+    fn on_the_log(&mut self, write: impl FnOnce(&Opened, &Handle) -> Result<()>) -> Result<()> {
+        let is_embedded = self.world.profile == Profile::Embedded;
+        if is_embedded {
+            self.world.platform.process("all-1")?.kill()?;
+        }
+        let log = self.world.log.open()?;
+        let written = write(&log, self.runtime);
+        drop(log);
+        if is_embedded {
+            self.world.platform.process("all-1")?.start_again()?;
+        }
+        written
+    }
+
+    fn path(&self, process: &str) -> Result<&tcp::Path> {
+        let found = self.world.paths.iter().find(|(name, _)| name == process);
+        found.map(|(_, path)| path).with_context(|| format!("no way that can be broken leads to {process}"))
+    }
+
+    /// Somebody talks much in a room of whom one does not listen.
+    fn slow_reader(&mut self, millis: u64) -> Result<()> {
+        let shared = &self.crowd.shared;
+        let pair = shared.rooms.iter().find_map(|room| {
+            let mut members = self.crowd.clients.iter().filter(|client| client.is_member(room.id));
+            let (first, second) = (members.next()?, members.next()?);
+            // Its creator stays to the end of what it says.
+            let (talker, listener) =
+                if first.account == room.creator { (first, second) } else { (second, first) };
+            Some((room.id, talker, listener))
+        });
+        let Some((room, talker, listener)) = pair else { return Ok(()) };
+        listener.stall(millis);
+        let order = Order::Burst { room, messages: BURST_MESSAGES, bytes: BURST_BYTES };
+        talker.orders.send(order).ok().context("a client has ended")?;
+        pause(Duration::from_millis(millis))
+    }
+
+    fn rolling_restart(&mut self) -> Result<()> {
+        for process in self.world.platform.processes_mut() {
+            process.terminate()?;
+            process.start_again()?;
+            process.wait_until_ready(READY_DEADLINE)?;
+        }
+        Ok(())
+    }
+}
+
+fn hold(path: &tcp::Path, millis: u64, then_cut: bool) -> Result<()> {
+    path.hold();
+    pause(Duration::from_millis(millis))?;
+    if then_cut {
+        path.cut();
+    }
+    path.release();
+    Ok(())
+}

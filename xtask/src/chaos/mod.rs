@@ -1,0 +1,126 @@
+//! `cargo xtask chaos`: shows that no message is lost, doubled or out of order, whatever happens to the platform.
+//!
+//! Real processes on loopback are driven by clients and met by faults that a seed fixes. What the clients sent, were
+//! answered and saw is recorded; afterwards `check` compares these histories with the log and with each other.
+
+mod carry;
+mod check;
+mod client;
+mod clock;
+mod disk;
+mod fault;
+mod figures;
+mod history;
+mod log;
+mod mutations;
+mod random;
+mod recorder;
+mod report;
+mod run;
+mod tcp;
+mod world;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::build;
+use run::{Length, Outcomes, Plan};
+pub use world::Profile;
+
+#[derive(clap::Args)]
+pub struct Options {
+    /// Fixes the faults and what clients do; a run that fails names its own [default: the time]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How long faults go on
+    #[arg(long, value_name = "M", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
+    minutes: u64,
+    /// So many faults instead
+    #[arg(long, value_name = "N", conflicts_with = "minutes")]
+    faults: Option<usize>,
+    /// One profile instead of both
+    #[arg(long, value_enum)]
+    profile: Option<Profile>,
+    /// This program instead of one built from the checkout
+    #[arg(long, value_name = "PATH")]
+    roomlog: Option<PathBuf>,
+    /// How the program is built
+    #[arg(long, value_enum, default_value_t = build::Profile::Debug)]
+    build: build::Profile,
+    /// Break one promise of the platform after the other: each has to be noticed
+    #[arg(long, conflicts_with_all = ["profile", "roomlog", "minutes", "faults"])]
+    all_mutations: bool,
+    /// Measure how long clients notice that something went away, instead of looking for faults
+    #[arg(long, conflicts_with_all = ["all_mutations", "profile", "minutes", "faults"])]
+    figures: bool,
+}
+
+pub fn run(options: &Options) -> Result<ExitCode> {
+    if options.all_mutations {
+        return mutations::run(options.seed.unwrap_or(1), options.build);
+    }
+    let seed = options.seed.unwrap_or_else(time_as_seed);
+    let roomlog = build::given_or_built("roomlog", options.roomlog.as_deref(), options.build)?;
+    if options.figures {
+        let folder = tempfile::tempdir_in(scratch(&roomlog))?;
+        figures::run(&roomlog, folder.path())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let length = options.faults.map_or(Length::Minutes(options.minutes), Length::Faults);
+    let mut passed = true;
+    for profile in [Profile::Embedded, Profile::Distributed] {
+        if options.profile.is_none_or(|only| only == profile) {
+            let plan = Plan {
+                profile,
+                seed,
+                length: length.clone(),
+                roomlog: roomlog.clone(),
+                settings: Vec::new(),
+            };
+            passed &= carry_out(plan)?.violations.is_empty();
+        }
+    }
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A short run with a fixed seed and so many faults, of the program that the tests have built.
+pub fn check(profile: Profile, (seed, faults): (u64, usize), is_built: bool) -> Result<()> {
+    // Beside this program. Built alone it would be built anew, with the features that it alone asks for.
+    let beside = std::env::current_exe()?.with_file_name("roomlog");
+    let roomlog = match is_built && beside.exists() {
+        true => beside,
+        false => build::build("roomlog", build::Profile::Debug)?,
+    };
+    let plan = Plan { profile, seed, length: Length::Faults(faults), roomlog, settings: Vec::new() };
+    let outcomes = carry_out(plan)?;
+    anyhow::ensure!(
+        outcomes.violations.is_empty(),
+        "{} violations with seed {seed}",
+        outcomes.violations.len()
+    );
+    Ok(())
+}
+
+/// In a folder of its own, which stays where something was wrong.
+fn carry_out(plan: Plan) -> Result<Outcomes> {
+    eprintln!("\n{:?}, seed {}", plan.profile, plan.seed);
+    let folder = tempfile::Builder::new().prefix("roomlog-chaos-").tempdir_in(scratch(&plan.roomlog))?;
+    let outcomes = run::run(plan, folder.path())?;
+    report::print(&outcomes);
+    if !outcomes.violations.is_empty() {
+        println!("\nwhat the processes left behind: {}", folder.keep().display());
+    }
+    Ok(outcomes)
+}
+
+/// Where programs are built there is room.
+fn scratch(roomlog: &Path) -> PathBuf {
+    roomlog.parent().map_or_else(std::env::temp_dir, Path::to_path_buf)
+}
+
+fn time_as_seed() -> u64 {
+    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since_1970.map_or(0, |time| time.as_secs())
+}

@@ -1,0 +1,298 @@
+//! The platform under test: real processes on loopback, and what they stand on.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use super::client::{Instance, Targets};
+use super::history::StoredCursor;
+use super::log::Log;
+use super::tcp::Path as TcpPath;
+use crate::cluster::{self, Cluster, Service, Wanted};
+use crate::platform::{self, Group, Platform, Role, Spec};
+use crate::wait;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Profile {
+    /// All roles in one process, on SQLite
+    Embedded,
+    /// Each role in processes of its own, on Kafka, a CQL store and PostgreSQL
+    Distributed,
+}
+
+/// A debug build on a busy machine takes its time.
+pub const READY_DEADLINE: Duration = Duration::from_secs(180);
+/// Processes that start at the same time on empty stores may be in each other's way.
+const ATTEMPTS: u32 = 3;
+
+/// What there is of each role.
+pub const COMMAND_APIS: usize = 3;
+const PROJECTORS: usize = 2;
+const QUERY_APIS: usize = 1;
+const STREAMS: usize = 2;
+
+/// Paths of all processes to a server.
+pub const POSTGRES: &str = "PostgreSQL";
+pub const KAFKA: &str = "Kafka";
+
+/// What may be asked of one process or one address is not what is tested here.
+const NO_LIMITS: [&str; 9] = [
+    "ROOMLOG_RATE_COMMANDS",
+    "ROOMLOG_RATE_COMMANDS_ADDRESS",
+    "ROOMLOG_RATE_QUERIES",
+    "ROOMLOG_RATE_QUERIES_ADDRESS",
+    "ROOMLOG_RATE_LOG_INS_ADDRESS",
+    "ROOMLOG_RATE_LOG_INS_NAME",
+    "ROOMLOG_RATE_REGISTRATIONS_ADDRESS",
+    "ROOMLOG_RATE_SOCKETS",
+    "ROOMLOG_RATE_SOCKETS_ADDRESS",
+];
+
+pub struct World {
+    pub profile: Profile,
+    pub platform: Platform,
+    pub log: Log,
+    /// What stands between clients and each process, in the order of the processes; then between these and servers.
+    pub paths: Vec<(String, TcpPath)>,
+    folder: PathBuf,
+    // After the processes, which use them.
+    cluster: Option<Cluster>,
+}
+
+impl World {
+    /// Starts everything; `servers` are for the distributed profile. Within a runtime, whose threads carry the
+    /// connections.
+    pub fn start(
+        profile: Profile,
+        roomlog: &Path,
+        folder: &Path,
+        servers: Option<Servers>,
+        settings: &[(String, String)],
+    ) -> Result<Self> {
+        let (cluster, kafka) = match servers {
+            Some(Servers { cluster, kafka }) => (Some(cluster), kafka),
+            None => (None, None),
+        };
+        let mut environment: Vec<(String, String)> =
+            NO_LIMITS.iter().map(|name| ((*name).to_owned(), "0".to_owned())).collect();
+        let mut server_paths = Vec::new();
+        if let Some(cluster) = &cluster {
+            for (name, value) in cluster.environment()? {
+                environment.push((name.to_owned(), value));
+            }
+            environment.push(("ROOMLOG_PARTITIONS_ROOMS".to_owned(), "4".to_owned()));
+            environment.push(("ROOMLOG_PARTITIONS_ACCOUNTS".to_owned(), "1".to_owned()));
+            environment.push(("ROOMLOG_POSTGRES_MAX_CONNECTIONS".to_owned(), "4".to_owned()));
+            server_paths.push((POSTGRES.to_owned(), postgres_path(cluster, &mut environment)?));
+            if let Some(kafka) = kafka {
+                environment.push(("ROOMLOG_KAFKA_BROKERS".to_owned(), kafka.address().to_string()));
+                server_paths.push((KAFKA.to_owned(), kafka));
+            }
+        }
+        environment.extend(settings.iter().cloned());
+        let spec = Spec {
+            roomlog: roomlog.to_owned(),
+            folder: folder.to_owned(),
+            groups: groups(profile),
+            port: None,
+            environment,
+        };
+        let platform = start(&spec)?;
+        let log = match &cluster {
+            None => Log::Sqlite { file: folder.join("all-1/data/log.db") },
+            Some(cluster) => {
+                let kafka = cluster.server(Service::Kafka).context("no Kafka")?;
+                Log::Kafka { brokers: kafka.address() }
+            }
+        };
+        let mut paths = platform
+            .processes()
+            .iter()
+            .map(|process| Ok((process.name().to_owned(), TcpPath::open(process.address())?)))
+            .collect::<Result<Vec<_>>>()?;
+        paths.extend(server_paths);
+        Ok(Self { profile, platform, log, paths, folder: folder.to_owned(), cluster })
+    }
+
+    /// Where clients go: through the paths.
+    pub fn targets(&self) -> Targets {
+        let of = |role: Role| {
+            let with_role = self.platform.processes().iter().zip(&self.paths);
+            with_role
+                .filter(|(process, _)| process.has(role))
+                .map(|(process, (_, path))| Instance {
+                    name: process.name().to_owned(),
+                    address: path.address(),
+                })
+                .collect()
+        };
+        Targets { commands: of(Role::CommandApi), queries: of(Role::QueryApi), streams: of(Role::WsFanout) }
+    }
+
+    /// Starts what does not run, and waits until all are ready.
+    pub fn all_ready(&mut self) -> Result<()> {
+        for process in self.platform.processes_mut() {
+            if !process.is_running()? {
+                process.start_again()?;
+            }
+        }
+        for process in self.platform.processes_mut() {
+            process.wait_until_ready(READY_DEADLINE)?;
+        }
+        Ok(())
+    }
+
+    pub fn end_with_role(&mut self, role: Role) -> Result<()> {
+        for process in self.platform.processes_mut() {
+            if process.has(role) {
+                process.terminate()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// SIGKILL, and up again after that long.
+    pub fn kill_server(&mut self, service: Service, down: Duration) -> Result<()> {
+        let cluster = self.cluster.as_mut().context("the embedded profile has no servers")?;
+        let port = cluster.server(service).context("a server that is not there")?.port;
+        cluster.kill(service)?;
+        pause(down)?;
+        cluster.start_again(Wanted { service, port: Some(port), tls: false })
+    }
+
+    /// Builds a projection anew while nothing else fills it.
+    pub fn rebuild(&self, projection: &str) -> Result<()> {
+        self.operate(&["projections", "rebuild", projection]).map(drop)
+    }
+
+    /// Where the projections stand, as they say themselves.
+    pub fn cursors(&self) -> Result<Vec<StoredCursor>> {
+        let said = self.operate(&["projections", "list", "--json"])?;
+        let mut cursors = Vec::new();
+        for line in said.lines().filter(|line| line.starts_with('{')) {
+            let row: serde_json::Value = serde_json::from_str(line)?;
+            let Some(projection) = row["projection"].as_str() else { continue };
+            if row["next_offset"].is_null() {
+                bail!("something is in quarantine: {line}");
+            }
+            cursors.push(StoredCursor {
+                projection: projection.to_owned(),
+                partition: partition(&row["partition"]),
+                next_offset: row["next_offset"].as_u64().unwrap_or(0),
+                head: row["head"].as_str().map(str::to_owned),
+            });
+        }
+        Ok(cursors)
+    }
+
+    /// Runs an operator's command with the settings of the process that has the projections.
+    fn operate(&self, arguments: &[&str]) -> Result<String> {
+        let process = self.platform.processes().iter().find(|process| process.has(Role::Projectors));
+        let mut command = process.context("no projectors")?.operators_command();
+        let output = command.args(arguments).stdin(Stdio::null()).output()?;
+        if !output.status.success() {
+            bail!("`roomlog {}`: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// What the processes said that was worth a warning, the end of it.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        for process in self.platform.processes() {
+            let log = std::fs::read_to_string(process.log_file()).unwrap_or_default();
+            let loud: Vec<&str> = log.lines().filter(|line| line.contains("ERROR")).collect();
+            let last = &loud[loud.len().saturating_sub(5)..];
+            all.extend(last.iter().map(|line| format!("{}: {line}", process.name())));
+        }
+        all
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub fn stop(self) -> Result<()> {
+        let Self { platform, cluster, .. } = self;
+        let stopped = platform.stop();
+        if let Some(cluster) = cluster {
+            cluster.stop()?;
+        }
+        stopped
+    }
+}
+
+/// As a listing has it: `rooms/3`, or its parts.
+fn partition(value: &serde_json::Value) -> String {
+    match value.as_str() {
+        Some(text) => text.to_owned(),
+        None => format!("{}/{}", value["topic"].as_str().unwrap_or_default(), value["partition"]),
+    }
+}
+
+/// Puts a path between the processes and PostgreSQL.
+fn postgres_path(cluster: &Cluster, environment: &mut [(String, String)]) -> Result<TcpPath> {
+    let server = cluster.server(Service::Postgres).context("no PostgreSQL")?;
+    let path = TcpPath::open(server.address().parse()?)?;
+    for (_, value) in environment.iter_mut().filter(|(name, _)| name == "ROOMLOG_POSTGRES_URL") {
+        *value = value.replace(&server.address(), &path.address().to_string());
+    }
+    Ok(path)
+}
+
+fn groups(profile: Profile) -> Vec<Group> {
+    match profile {
+        Profile::Embedded => Group::all_in_one(1),
+        Profile::Distributed => [
+            (Role::CommandApi, COMMAND_APIS),
+            (Role::Projectors, PROJECTORS),
+            (Role::QueryApi, QUERY_APIS),
+            (Role::WsFanout, STREAMS),
+        ]
+        .map(|(role, instances)| Group { roles: vec![role], instances })
+        .to_vec(),
+    }
+}
+
+fn start(spec: &Spec) -> Result<Platform> {
+    let mut attempt = 1;
+    loop {
+        match platform::start_without_proxy(spec) {
+            Err(error) if attempt < ATTEMPTS => {
+                eprintln!("the platform did not start, so once more: {error:#}")
+            }
+            result => return result,
+        }
+        attempt += 1;
+    }
+}
+
+/// What the distributed platform stands on.
+pub struct Servers {
+    cluster: Cluster,
+    /// The way to Kafka that processes take; there is none to one in a container.
+    kafka: Option<TcpPath>,
+}
+
+impl Servers {
+    /// Has to be called within the runtime that carries the connections.
+    pub fn start() -> Result<Self> {
+        let instance = cluster::Instance::ephemeral("chaos");
+        let listen = platform::free_address()?;
+        let kafka = TcpPath::open(listen)?;
+        cluster::prepare_detour(&instance, listen.port(), kafka.address().port())?;
+        let cluster = cluster::ensure_up(&instance, &Service::ALL.map(Into::into))?;
+        let is_process = cluster.server(Service::Kafka).is_some_and(|kafka| kafka.pid.is_some());
+        Ok(Self { cluster, kafka: is_process.then_some(kafka) })
+    }
+}
+
+/// Lets a fault last.
+pub fn pause(duration: Duration) -> Result<()> {
+    let until = std::time::Instant::now() + duration;
+    wait::until("a fault to last", duration * 2 + Duration::from_secs(1), || {
+        Ok(std::time::Instant::now() >= until)
+    })
+}
