@@ -36,6 +36,14 @@ enum Task {
     /// Show that no message is lost, doubled or out of order while processes and servers fail
     #[cfg(feature = "chaos")]
     Chaos(chaos::Options),
+    /// Show that no message is lost, doubled or out of order while processes and servers fail
+    #[cfg(not(feature = "chaos"))]
+    #[command(disable_help_flag = true)]
+    Chaos {
+        /// Those of the whole program, which is built first
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<std::ffi::OsString>,
+    },
     /// What a platform of some size needs, by what the bench has measured
     Capacity(capacity::Options),
     /// A benchmark's load, in a process of its own
@@ -64,6 +72,12 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Bench(options) => bench::run(&options),
         #[cfg(feature = "chaos")]
         Task::Chaos(options) => chaos::run(&options),
+        #[cfg(not(feature = "chaos"))]
+        Task::Chaos { arguments } => {
+            let whole = build::build("xtask", build::Profile::Debug)?;
+            let status = std::process::Command::new(whole).arg("chaos").args(arguments).status()?;
+            Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
         Task::Capacity(options) => capacity::run(&options),
         Task::Load { plan } => bench::load::run(&plan),
         Task::Floor(command) => bench::floors::run(command),

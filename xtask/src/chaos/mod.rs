@@ -27,7 +27,7 @@ use anyhow::Result;
 
 use crate::build;
 use run::{Length, Outcomes, Plan};
-pub use world::Profile;
+use world::Profile;
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -83,24 +83,6 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         }
     }
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// A short run with a fixed seed and so many faults, of the program that the tests have built.
-pub fn check(profile: Profile, (seed, faults): (u64, usize), is_built: bool) -> Result<()> {
-    // Beside this program. Built alone it would be built anew, with the features that it alone asks for.
-    let beside = std::env::current_exe()?.with_file_name("roomlog");
-    let roomlog = match is_built && beside.exists() {
-        true => beside,
-        false => build::build("roomlog", build::Profile::Debug)?,
-    };
-    let plan = Plan { profile, seed, length: Length::Faults(faults), roomlog, settings: Vec::new() };
-    let outcomes = carry_out(plan)?;
-    anyhow::ensure!(
-        outcomes.violations.is_empty(),
-        "{} violations with seed {seed}",
-        outcomes.violations.len()
-    );
-    Ok(())
 }
 
 /// In a folder of its own, which stays where something was wrong.

@@ -94,28 +94,26 @@ fn run_tests(options: &Options, report: &mut Report) {
     }
 }
 
-/// Of each profile a run of about a minute. The seeds are fixed: a change is judged by the change alone.
-#[cfg(feature = "chaos")]
+/// A run of each profile, of about a minute. The seeds are fixed: a change is judged by the change alone.
 fn run_chaos(options: &Options, report: &mut Report) {
-    use crate::chaos::{self, Profile};
-
-    const EMBEDDED: (u64, usize) = (11, 9);
-    const DISTRIBUTED: (u64, usize) = (11, 6);
-    // The tests have built the program; without them it may be an old one.
-    let is_built = options.only.is_empty() || options.only.contains(&Step::Tests);
-    report.time("chaos embedded", || chaos::check(Profile::Embedded, EMBEDDED, is_built));
+    report.time("chaos embedded", || chaos("embedded", 11, 9));
     if options.without_servers {
-        report.skip("chaos servers", "--without-servers: no faults of the distributed platform");
-    } else if options.only.is_empty() {
-        report.skip("chaos servers", "with --only chaos: too few runs lie behind it to let it stop a change");
+        report.skip("chaos distributed", "--without-servers: no faults of the distributed platform");
     } else {
-        report.time("chaos servers", || chaos::check(Profile::Distributed, DISTRIBUTED, is_built));
+        report.time("chaos distributed", || chaos("distributed", 11, 6));
     }
 }
 
-#[cfg(not(feature = "chaos"))]
-fn run_chaos(_: &Options, report: &mut Report) {
-    report.skip("chaos", "this program was built without the feature `chaos`");
+/// By the programs that the tests have built; alone they would be built anew, with the features that each asks for.
+fn chaos(profile: &str, seed: u64, faults: usize) -> Result<()> {
+    let built = std::env::current_exe()?;
+    let [whole, roomlog] = ["xtask", "roomlog"].map(|program| built.with_file_name(program));
+    if !roomlog.exists() {
+        bail!("there is no {}: run the step `tests` first", roomlog.display());
+    }
+    let mut chaos = Command::new(whole);
+    chaos.args(["chaos", "--profile", profile, "--seed", &seed.to_string(), "--faults", &faults.to_string()]);
+    run(chaos.arg("--roomlog").arg(roomlog))
 }
 
 fn test_command(options: &Options) -> Command {

@@ -119,7 +119,7 @@ impl Snapshots {
 /// Of another version of the state there are other objects: processes of two builds leave each other's
 /// alone.
 fn name(partition: TopicPartition, identity: LogIdentity) -> String {
-    let TopicPartition { topic, number } = partition;
+    let TopicPartition { topic, partition: number } = partition;
     format!("snapshots/{}/{}-{number}.{STATE_VERSION}-{FORMAT}", identity.log_id, topic.name())
 }
 
