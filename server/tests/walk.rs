@@ -75,14 +75,16 @@ async fn walk(mut server: Server) {
     assert_eq!(server.get(&message, &ada.token).await.ok()["text"], "Hello, Ada!");
 
     // A graceful stop tells the socket to resume; whoever left sees nothing more.
-    server.leave(&bob, &room).await;
+    let leaving = server.leave(&bob, &room).await;
     let left = stream.next().await.unwrap();
     assert_eq!(
         (&left["event"]["type"], &left["event"]["account_id"]),
         (&json!("member_left"), &json!(bob.id))
     );
     server.send(&ada, &room, "not for Bob").await;
-    server.get(&format!("/v1/rooms/{room}/messages"), &bob.token).await.problem(404, "room_not_found");
+    let position = leaving["position"].as_str().unwrap();
+    let messages = format!("/v1/rooms/{room}/messages?min_position={position}&wait_ms=20000");
+    server.get(&messages, &bob.token).await.problem(404, "room_not_found");
     assert!(server.stop().await.success());
     assert_eq!(stream.next().await, None, "nothing after the removal");
 }

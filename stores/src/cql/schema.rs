@@ -56,7 +56,26 @@ const LEASE_PATIENCE: Duration = Duration::from_secs(90);
 const POLL: Duration = Duration::from_millis(50);
 
 /// Makes the keyspace, or brings it up to what this build knows.
+///
+/// While others do the same, Cassandra fails with errors of its own ("unknown CF") wherever it has heard of
+/// a table by half. Every step may be repeated, so all of them are.
 pub(super) async fn prepare(connection: &Connection, replication: &str) -> Result<(), StoreError> {
+    let deadline = Instant::now() + TABLE_PATIENCE;
+    loop {
+        match prepare_once(connection, replication).await {
+            Err(error @ StoreError::Unavailable { .. }) if Instant::now() < deadline => {
+                tracing::info!(
+                    error = &error as &dyn std::error::Error,
+                    "the room store's tables cannot be prepared yet"
+                );
+                tokio::time::sleep(POLL).await;
+            }
+            prepared => return prepared,
+        }
+    }
+}
+
+async fn prepare_once(connection: &Connection, replication: &str) -> Result<(), StoreError> {
     let keyspace = &connection.config.keyspace;
     let find = connection
         .prepare("SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?")

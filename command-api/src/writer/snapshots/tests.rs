@@ -5,7 +5,9 @@ use futures::future::BoxFuture;
 use roomlog_domain::command::CreateRoom;
 use roomlog_domain::{Command, Context};
 use roomlog_eventlog::memory::MemoryLog;
-use roomlog_eventlog::{Appended, LogError, LogReader, NewRecord, PartitionCounts, ensure_identity};
+use roomlog_eventlog::{
+    Appended, LogError, LogReader, LogRecord, NewRecord, PartitionCounts, ensure_identity,
+};
 use roomlog_schemas::{Access, AccountId, History, IdempotencyKey, RoomId, RoomKind};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -48,7 +50,21 @@ impl EventLog for WatchedLog {
         if partition == PARTITION {
             self.read_from.lock().unwrap().push(from);
         }
-        self.log.read(partition, from).await
+        Ok(Box::new(WatchedReader(self.log.read(partition, from).await?)))
+    }
+}
+
+/// Gives records a time: those of the log in memory are of 1970, which no owner's clock agrees with.
+struct WatchedReader(Box<dyn LogReader>);
+
+#[async_trait]
+impl LogReader for WatchedReader {
+    async fn next(&mut self) -> Result<Vec<LogRecord>, LogError> {
+        let mut records = self.0.next().await?;
+        for record in &mut records {
+            record.append_time_ms = clock_ms();
+        }
+        Ok(records)
     }
 }
 
