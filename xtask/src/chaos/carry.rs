@@ -51,35 +51,10 @@ impl Means<'_> {
                 self.on_the_log(|log, runtime| runtime.block_on(log.claim(partition)))
             }
             Fault::Doubled { partition } => {
-                let partition = *partition;
-                self.on_the_log(|log, runtime| {
-                    // The first from here on that has anything to double.
-                    let partitions =
-                        (0..log.room_partitions()).map(|n| (n + partition) % log.room_partitions());
-                    let mut outcome = Ok(());
-                    for partition in partitions {
-                        outcome = runtime.block_on(log.double(TopicPartition::rooms(partition)));
-                        if outcome.is_ok() {
-                            break;
-                        }
-                    }
-                    outcome
-                })
+                self.on_a_partition(*partition, async |log, partition| log.double(partition).await)
             }
             Fault::Foreign { partition } => {
-                let partition = *partition;
-                self.on_the_log(|log, runtime| {
-                    let partitions =
-                        (0..log.room_partitions()).map(|n| (n + partition) % log.room_partitions());
-                    let mut outcome = Ok(());
-                    for partition in partitions {
-                        outcome = runtime.block_on(log.pollute(TopicPartition::rooms(partition)));
-                        if outcome.is_ok() {
-                            break;
-                        }
-                    }
-                    outcome
-                })
+                self.on_a_partition(*partition, async |log, partition| log.pollute(partition).await)
             }
             Fault::Cut { process } => {
                 self.path(process)?.cut();
@@ -106,6 +81,25 @@ impl Means<'_> {
                 clock::set(self.world.folder(), 0)
             }
         }
+    }
+
+    /// In the first partition from this one on that has what it takes.
+    fn on_a_partition(
+        &mut self,
+        first: u32,
+        write: impl AsyncFn(&Opened, TopicPartition) -> Result<()>,
+    ) -> Result<()> {
+        self.on_the_log(|log, runtime| {
+            let count = log.room_partitions();
+            let mut outcome = Ok(());
+            for n in 0..count {
+                outcome = runtime.block_on(write(log, TopicPartition::rooms((n + first) % count)));
+                if outcome.is_ok() {
+                    break;
+                }
+            }
+            outcome
+        })
     }
 
     /// Nobody else may have an SQLite log open: there the server is killed first.
