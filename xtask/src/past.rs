@@ -224,7 +224,8 @@ mod tests {
         let identity = LogIdentity { log_id: Uuid::from_u128(7), partitions };
         let mut follower = Follower::from_start(Chain::new(partition, Some(identity)));
         let extent = Extent { records: 1_500, from_ms: 1_000, to_ms: 2_000 };
-        let contents = follow(&mut follower, Past::behind(&follower, identity, extent));
+        let past = Past::behind(&follower, identity, extent);
+        let contents = follow(&mut follower, past);
 
         assert_eq!(contents.len(), 1_500);
         let commands: Vec<_> = contents
@@ -244,7 +245,8 @@ mod tests {
         assert_eq!(keys.len(), commands.len());
 
         // What is known is not announced again.
-        let more = follow(&mut follower, Past::behind(&follower, identity, extent));
+        let past = Past::behind(&follower, identity, extent);
+        let more = follow(&mut follower, past);
         assert!(!more.iter().any(|content| matches!(content, Content::Schema(_))));
     }
 }

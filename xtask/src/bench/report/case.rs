@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::goals::{self, goal};
+use super::goals::{self, Goal, goal};
 use super::number::number;
 use super::{QUIET, median, parts, platform, share_of_others};
 use crate::bench::cases::Case;
@@ -120,6 +120,19 @@ fn write_floors(f: &mut fmt::Formatter<'_>, measurement: &Measurement) -> fmt::R
         (of("commit_of_1_p50_ms"), of("commit_of_1_p99_ms"), of("commit_of_100_records_per_s"))
     {
         writeln!(f, "  bare commits: {p50} / {p99} ms each (p50 / p99), {group} records/s in groups of 100")?;
+    }
+    let of = |name: &str| measurement.reading_floor.get(name).copied();
+    if let (Some(verified), Some(replayed)) = (of("verified_per_s"), of("replayed_events_per_s")) {
+        let judged = |value: f64, goal: Goal| {
+            let verdict = if goal.is_reached(value) { "reached" } else { "MISSED" };
+            format!("{} ({goal} {verdict})", number(value))
+        };
+        writeln!(
+            f,
+            "  bare reading: {} records/s verified, {} events/s replayed",
+            judged(verified, goals::VERIFIED_PER_S),
+            judged(replayed, goals::REPLAYED_EVENTS_PER_S)
+        )?;
     }
     Ok(())
 }

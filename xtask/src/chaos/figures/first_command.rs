@@ -14,10 +14,10 @@ use serde_json::json;
 use tokio::runtime::{Handle, Runtime};
 use uuid::Uuid;
 
-use super::ROUNDS;
+use super::{CALM, ROUNDS};
 use crate::chaos::client::{Instance, Rest, Targets};
 use crate::chaos::history::{Outcome, Wanted};
-use crate::chaos::world::{Profile, READY_DEADLINE, Servers, World};
+use crate::chaos::world::{Profile, READY_DEADLINE, Servers, World, pause};
 use crate::past::{Extent, Past};
 use crate::platform::Role;
 use crate::wait;
@@ -206,6 +206,8 @@ impl Stage {
     fn repeat(&mut self, what: &str, mut once: impl FnMut(&mut Self) -> Result<Start>) -> Result<Row> {
         let mut starts = Vec::new();
         for _ in 0..ROUNDS {
+            // A claim that is younger than three seconds is left alone, whoever reads it.
+            pause(CALM)?;
             // Tokens last minutes.
             let targets = targets(&mut self.world, &self.owner)?;
             self.token = self.runtime.block_on(self.rest.log_in(&targets, "first"))?;
