@@ -7,6 +7,7 @@ mod carry;
 mod check;
 mod client;
 mod clock;
+mod conversation;
 mod disk;
 mod fault;
 mod figures;
@@ -52,6 +53,10 @@ pub struct Options {
     /// Break one promise of the platform after the other: each has to be noticed
     #[arg(long, conflicts_with_all = ["profile", "roomlog", "minutes", "faults"])]
     all_mutations: bool,
+    /// A conversation that is imported before the faults, in the form of `roomlog import`, and has to be shown as it is
+    /// there when they are over [default: a small one that is made up]
+    #[arg(long, value_name = "FILE")]
+    conversation: Option<PathBuf>,
     /// Measure instead of looking for faults: how long clients notice that something went away, and how long a new
     /// owner of a long partition takes [default: both]
     #[arg(long, value_enum, value_name = "WHICH", num_args = 0..=1, default_missing_value = "all",
@@ -86,6 +91,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
                 length: length.clone(),
                 roomlog: roomlog.clone(),
                 settings: Vec::new(),
+                conversation: options.conversation.clone(),
             };
             passed &= carry_out(plan)?.violations.is_empty();
         }

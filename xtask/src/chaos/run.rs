@@ -13,9 +13,10 @@ use super::carry::Means;
 use super::check::{self, Invariant, Violation};
 use super::client::{Account, Crowd, Phase, Rest, Room, Shared, Targets, view};
 use super::clock;
+use super::conversation::Imported;
 use super::disk::Disk;
 use super::fault::{Abilities, Fault, plan};
-use super::history::{Attempt, Command, History, Millis, Outcome, View, Wanted};
+use super::history::{Attempt, Command, Conversation, History, Millis, Outcome, View, Wanted};
 use super::recorder::Recorder;
 use super::world::{Profile, Servers, World, pause};
 use crate::platform::Role;
@@ -37,6 +38,8 @@ pub struct Plan {
     pub roomlog: PathBuf,
     /// Settings of all processes besides.
     pub settings: Vec<(String, String)>,
+    /// Instead of one that is made up.
+    pub conversation: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone)]
@@ -93,8 +96,13 @@ pub fn run(plan: Plan, folder: &Path) -> Result<Outcomes> {
     }
     let world = World::start(plan.profile, &plan.roomlog, folder, servers, &settings)?;
     let recorder = std::sync::Arc::new(Recorder::new());
+    let conversation = runtime.block_on(async {
+        let (rest, targets) = (Rest::new()?, world.targets());
+        Imported::import(plan.conversation.as_deref(), &world, &rest, &targets).await
+    })?;
     let crowd = runtime.block_on(assemble(&plan, world.targets(), recorder.clone()))?;
-    let mut run = Run { plan, runtime, world, crowd, disk, violations: Vec::new(), done: Vec::new() };
+    let (violations, done) = (Vec::new(), Vec::new());
+    let mut run = Run { plan, runtime, world, crowd, disk, conversation, violations, done };
     run.misfortunes(abilities)?;
     let views = run.settle();
     let history = run.collect(views)?;
@@ -127,6 +135,7 @@ struct Run {
     world: World,
     crowd: Crowd,
     disk: Option<Disk>,
+    conversation: Imported,
     violations: Vec<Violation>,
     done: Vec<Done>,
 }
@@ -279,11 +288,16 @@ impl Run {
             // Owners may claim at any time: what the cursors have seen has to be in what is read.
             let log = self.world.log.open()?;
             history.log = self.runtime.block_on(log.read())?;
+            self.conversation.leave_out(&mut history.log);
         }
         if is_settled {
             match rebuilt.and_then(|()| self.view_rebuilt(&history)) {
                 Ok(view) => history.views.push(view),
                 Err(error) => self.violate(Invariant::Projections, format!("{error:#}")),
+            }
+            match self.read_conversation(&history) {
+                Ok(conversation) => history.conversation = Some(conversation),
+                Err(error) => self.violate(Invariant::Conversation, format!("{error:#}")),
             }
         }
         Ok(history)
@@ -296,6 +310,12 @@ impl Run {
         }
         history.cursors.extend(self.world.cursors()?);
         Ok(())
+    }
+
+    fn read_conversation(&self, history: &History) -> Result<Conversation> {
+        let Shared { rest, targets, .. } = &*self.crowd.shared;
+        let positions = last_positions(&history.commands);
+        self.runtime.block_on(self.conversation.read_back(rest, targets, &positions))
     }
 
     fn view_rebuilt(&mut self, history: &History) -> Result<View> {
