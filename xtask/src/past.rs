@@ -207,8 +207,7 @@ mod tests {
         let mut contents = Vec::new();
         for record in past {
             let offset = follower.next_offset();
-            let record =
-                LogRecord { offset, value: record.unwrap().value, append_time_ms: 0, trace: None };
+            let record = LogRecord { offset, value: record.unwrap().value, append_time_ms: 0, trace: None };
             match follower.follow(&record).unwrap() {
                 Outcome::Accepted(accepted) => contents.push(accepted.content),
                 Outcome::Skipped(reason) => panic!("{reason:?}"),

@@ -88,7 +88,12 @@ impl Imported {
     }
 
     /// What queries show of it.
-    pub async fn read_back(&self, rest: &Rest, targets: &Targets, positions: &[String]) -> Result<Conversation> {
+    pub async fn read_back(
+        &self,
+        rest: &Rest,
+        targets: &Targets,
+        positions: &[String],
+    ) -> Result<Conversation> {
         let token = rest.log_in(targets, NAME).await?;
         let reader = Reader { rest, targets, token: &token, positions };
         let mut shown = BTreeMap::new();
@@ -176,7 +181,9 @@ fn entry(item: &Value) -> Result<Entry> {
         "room_created" => Happening::Created { by: id(event, "creator_id")? },
         "member_joined" => Happening::Joined { account: id(event, "account_id")? },
         "member_left" => Happening::Left { account: id(event, "account_id")? },
-        "message_sent" => Happening::Said { message: id(event, "message_id")?, author: id(event, "author_id")? },
+        "message_sent" => {
+            Happening::Said { message: id(event, "message_id")?, author: id(event, "author_id")? }
+        }
         "import_noted" => Happening::Noted {
             account: id(event, "account_id")?,
             kind: serde_json::from_value(event["noted"].clone())?,
@@ -212,11 +219,13 @@ fn made_up(folder: &Path) -> Result<PathBuf> {
     const PEOPLE: [&str; 5] = ["ann", "ben", "Ann", "c d", "Ωμέγα"];
     let path = folder.join("conversation.jsonl");
     let mut file = File::create(&path)?;
-    let time = |number: u64| (OffsetDateTime::UNIX_EPOCH + Duration::from_millis(1_250 * number)).format(&Rfc3339);
+    let time =
+        |number: u64| (OffsetDateTime::UNIX_EPOCH + Duration::from_millis(1_250 * number)).format(&Rfc3339);
     for number in 0..LINES {
         let room = if number % 7 == 3 { "town/market" } else { "town/hall" };
         let author = PEOPLE[(number % 5) as usize];
-        let mut line = json!({"id": format!("m:{number}"), "time": time(number)?, "room": room, "author": author});
+        let mut line =
+            json!({"id": format!("m:{number}"), "time": time(number)?, "room": room, "author": author});
         match number % 23 {
             11 => line["kind"] = "join".into(),
             17 => line["kind"] = "leave".into(),
@@ -263,7 +272,8 @@ mod tests {
     #[test]
     fn rooms_are_found_by_their_paths() {
         let [a, b] = [1, 2].map(Uuid::from_u128);
-        let rooms = [json!({"room_id": b, "parent_id": a, "name": "hall"}), json!({"room_id": a, "name": "town"})];
+        let rooms =
+            [json!({"room_id": b, "parent_id": a, "name": "hall"}), json!({"room_id": a, "name": "town"})];
         let found = paths_of(&rooms).unwrap();
         assert_eq!(found, BTreeMap::from([("town".to_owned(), a), ("town/hall".to_owned(), b)]));
         assert_eq!(paths("a/b/c").collect::<Vec<_>>(), ["a", "a/b", "a/b/c"]);

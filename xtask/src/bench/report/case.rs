@@ -150,6 +150,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn reading_stands_beside_its_goals() {
+        let mut w2 = example::case(Case::W2, &[]);
+        w2.reading_floor.insert("verified_per_s".to_owned(), 1_500_000.0);
+        w2.reading_floor.insert("replayed_events_per_s".to_owned(), 299_000.0);
+        let table = example::shown(&[w2]);
+        let line = table.lines().find(|line| line.contains("bare reading")).unwrap();
+        assert!(line.contains("(≥ 1000000 reached)") && line.contains("(≥ 300000 MISSED)"), "{line}");
+    }
+
+    #[test]
     fn a_figure_stands_beside_its_goal_and_its_floors() {
         let w2 = example::case(Case::W2, &[("accept_p50_ms", 0.5), ("accept_p99_ms", 7.5)]);
         let table = example::shown(&[w2]);

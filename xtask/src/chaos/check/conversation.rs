@@ -67,7 +67,10 @@ fn check_conversation(conversation: &Conversation) -> Vec<Violation> {
         let joined: Vec<&str> =
             all.iter().filter(|row| row.what == What::Joined).map(|row| row.who).collect();
         let is_nothing_else = all.len() == joined.len() + 1 && all[0].what == What::Created;
-        if !is_nothing_else || joined.len() != expected.len() || joined.iter().any(|who| !expected.contains(who)) {
+        if !is_nothing_else
+            || joined.len() != expected.len()
+            || joined.iter().any(|who| !expected.contains(who))
+        {
             report(format!("{path} has {} events instead of one and {} joinings", all.len(), expected.len()));
         }
     }

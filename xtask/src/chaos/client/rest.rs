@@ -52,7 +52,9 @@ impl Rest {
         let path = format!("/v1/imports/{source}/claim-codes");
         let body = json!({ "author": author });
         let code = self
-            .until_answered(targets, Method::POST, &path, |request| request.bearer_auth(administrator).json(&body))
+            .until_answered(targets, Method::POST, &path, |request| {
+                request.bearer_auth(administrator).json(&body)
+            })
             .await?;
         let account = id(&code, "account_id")?;
         let body = json!({

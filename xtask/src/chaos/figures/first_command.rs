@@ -57,7 +57,12 @@ struct Row {
     starts: Vec<Start>,
 }
 
-pub fn run(profile: Profile, partition: &Partition, roomlog: &std::path::Path, folder: &std::path::Path) -> Result<()> {
+pub fn run(
+    profile: Profile,
+    partition: &Partition,
+    roomlog: &std::path::Path,
+    folder: &std::path::Path,
+) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let handle = runtime.handle().clone();
     let _within = handle.enter();
@@ -187,7 +192,8 @@ impl Stage {
         };
         let names = of_role(self);
         self.repeat("another, which kept it warm", |stage| {
-            let next = names.iter().find(|name| **name != stage.owner).context("no other command-api")?.clone();
+            let next =
+                names.iter().find(|name| **name != stage.owner).context("no other command-api")?.clone();
             let before = stage.said(&next)?.len();
             let process = stage.world.platform.process(&next)?;
             if !process.is_running()? {
@@ -238,7 +244,8 @@ impl Stage {
         let instance = Instance { name: self.owner.clone(), address };
         let (long, short) = self.runtime.block_on(async {
             let first = |room| acknowledged(&self.rest, &instance, &self.token, room);
-            let both = async { tokio::try_join!(timed(began, first(self.long)), timed(began, first(self.short))) };
+            let both =
+                async { tokio::try_join!(timed(began, first(self.long)), timed(began, first(self.short))) };
             tokio::time::timeout(DEADLINE, both).await.context("no acknowledgement")?
         })?;
         let Some(before) = before else { return Ok(Start { long, short, ..Start::default() }) };
@@ -341,7 +348,9 @@ fn field(line: &str, name: &str) -> Option<f64> {
 
 fn print(profile: Profile, partition: &Partition, rows: &[Row]) {
     let Partition { records, days } = partition;
-    println!("\nfirst command of a new owner, {profile:?}, {records} records of {days} days, median of {ROUNDS}\n");
+    println!(
+        "\nfirst command of a new owner, {profile:?}, {records} records of {days} days, median of {ROUNDS}\n"
+    );
     println!(
         "{:<32} {:>7} {:>7} {:>7} {:>9} {:>10} {:>8} {:>10}",
         "", "best s", "median", "worst", "baseline", "snapshot s", "replay s", "records/s"
