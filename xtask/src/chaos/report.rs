@@ -22,7 +22,7 @@ pub fn print(outcomes: &Outcomes) {
         println!("{:>9.1} {:>9.1} {:>9.1}  {}", seconds[0], seconds[1], seconds[2], done.fault);
     }
     if !abilities.full_disk {
-        println!("no full disk: this profile or this machine has no disk for it");
+        println!("no full disk: this profile, this machine or this conversation has no disk for it");
     }
     if !abilities.clock {
         println!("no clocks that jump: `faketime` is not installed, or does not get on with this program");

@@ -85,8 +85,9 @@ pub fn run(plan: Plan, folder: &Path) -> Result<Outcomes> {
         Profile::Distributed => Some(Servers::start()?),
     };
     let disk = match plan.profile {
-        Profile::Embedded => Disk::mount(&folder.join("all-1/data"))?,
-        Profile::Distributed => None,
+        // A conversation of one's own may be too much for it.
+        Profile::Embedded if plan.conversation.is_none() => Disk::mount(&folder.join("all-1/data"))?,
+        Profile::Embedded | Profile::Distributed => None,
     };
     let clocks = clock::library_for(&plan.roomlog);
     let abilities = Abilities { full_disk: disk.is_some(), clock: clocks.is_some() };
