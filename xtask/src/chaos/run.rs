@@ -293,12 +293,14 @@ impl Run {
         }
         if is_settled {
             match rebuilt.and_then(|()| self.view_rebuilt(&history)) {
-                Ok(view) => history.views.push(view),
+                Ok(view) => {
+                    history.views.push(view);
+                    match self.read_conversation(&history) {
+                        Ok(conversation) => history.conversation = Some(conversation),
+                        Err(error) => self.violate(Invariant::Conversation, format!("{error:#}")),
+                    }
+                }
                 Err(error) => self.violate(Invariant::Projections, format!("{error:#}")),
-            }
-            match self.read_conversation(&history) {
-                Ok(conversation) => history.conversation = Some(conversation),
-                Err(error) => self.violate(Invariant::Conversation, format!("{error:#}")),
             }
         }
         Ok(history)
