@@ -60,6 +60,11 @@ impl Imported {
             None => made_up(world.folder())?,
         };
         let lines = read(&file)?;
+        let with_lines: BTreeSet<&str> = lines.iter().map(|line| line.room.as_str()).collect();
+        let above = with_lines.iter().flat_map(|path| paths(path).filter(move |above| above != path));
+        for above in above {
+            ensure!(!with_lines.contains(above), "{above} has lines, and so has a room below it");
+        }
         let token_file = world.platform.administrator_token_file();
         let process = world.platform.processes().iter().find(|process| process.has(Role::CommandApi));
         let process = process.context("no command-api")?;
