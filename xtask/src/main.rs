@@ -6,6 +6,8 @@ mod capacity;
 #[cfg(feature = "chaos")]
 mod chaos;
 mod cluster;
+#[cfg(any(feature = "chaos", feature = "floors"))]
+mod past;
 mod platform;
 mod secret;
 mod test;

@@ -126,6 +126,7 @@ pub fn spawn(
         told,
         warm: false,
         started: false,
+        catching_up: None,
         snapshots,
         saved_at: 0,
         saving: None,
@@ -181,6 +182,8 @@ struct Driver {
     warm: bool,
     /// Whether it has begun to follow the log.
     started: bool,
+    /// When it began to, and from which offset, until it has read to the log's end.
+    catching_up: Option<(Instant, u64)>,
     snapshots: Option<Snapshots>,
     /// The next offset of the last snapshot that this writer started from or made.
     saved_at: u64,
@@ -210,6 +213,7 @@ impl Driver {
                 reader = None;
             } else if !std::mem::replace(&mut self.started, true) {
                 self.start_from_snapshot().await;
+                self.catching_up = Some((Instant::now(), self.core.follower().next_offset()));
             }
             if let Some(until) = draining
                 && (self.core.waiting() == 0 || tokio::time::Instant::now() >= until)
@@ -382,6 +386,7 @@ impl Driver {
                 }
             }
         }
+        self.notice_end();
         self.gauges.requests.set((self.responders.len() + self.inbox.len()) as f64);
         self.gauges.records.set(self.core.in_flight() as f64);
         let status = Status {
@@ -403,6 +408,17 @@ impl Driver {
             tracing::info!(partition = %self.partition, ?standing, epoch = self.core.follower().chain().epoch(), "the writer's standing changed");
             metrics::counter!("roomlog_writer_ownership_changes_total").increment(1);
         }
+    }
+
+    /// Says how long the way to the log's end took: it bounds how fast this process can take the partition on.
+    fn notice_end(&mut self) {
+        if !self.core.is_caught_up() {
+            return;
+        }
+        let Some((since, from)) = self.catching_up.take() else { return };
+        let (seconds, records) = (since.elapsed().as_secs_f64(), self.core.follower().next_offset() - from);
+        metrics::histogram!("roomlog_writer_replay_seconds").record(seconds);
+        tracing::info!(partition = %self.partition, records, seconds, "the log has been read to its end");
     }
 
     fn respond(&mut self, request: RequestId, outcome: Outcome) {

@@ -10,7 +10,7 @@ use super::addresses::Addresses;
 use super::binaries::Binaries;
 use super::child::{self, Server};
 use super::figures::{Figures, Summaries, summarize};
-use super::floors::plan::{CommitPlan, Log, LogPlan};
+use super::floors::plan::{CommitPlan, Log, LogPlan, ReadingPlan};
 use super::kind::{Kind, Layout};
 use super::load::{Plan, Target};
 use super::parts::{Measured, Part};
@@ -20,6 +20,10 @@ use super::subject::Subject;
 use super::what::{Asked, What};
 use super::workload::{Load, Timing, Workload};
 use crate::cluster::{self, Cluster, Instance, Running, Service};
+
+/// Records that are read in memory: a second's worth or two.
+const READING: u64 = 500_000;
+const READING_QUICK: u64 = 20_000;
 
 /// One measurement on one platform, and what it is compared with.
 #[derive(Debug, Serialize)]
@@ -39,6 +43,8 @@ pub struct Measurement {
     pub log_floor_one_by_one: Summaries,
     /// Bare commits to SQLite; empty on another log.
     pub commit_floor: Figures,
+    /// Records in memory: judged, and replayed.
+    pub reading_floor: Figures,
     /// The same load on a server that only passes messages on; empty where that is no comparison.
     pub broadcast_floor: Summaries,
 }
@@ -103,12 +109,14 @@ impl<'a> Runs<'a> {
         };
         let kafka = cluster.as_ref().and_then(|cluster| cluster.server(Service::Kafka));
         let with_log_floor = all.iter().find(|what| what.log_floor(self.quick).is_some());
-        let (mut commit_floor, mut one_by_one) = (Figures::new(), Summaries::new());
+        let (mut commit_floor, mut reading_floor) = (Figures::new(), Figures::new());
+        let mut one_by_one = Summaries::new();
         if let Some(what) = with_log_floor {
             let timing = what.timing(self.quick, self.asked);
             if kafka.is_none() {
                 commit_floor = self.measure_commits(timing)?;
             }
+            reading_floor = self.measure_reading()?;
             one_by_one = self.measure_bare_log(kafka, Load::Closed { senders: 1 }, timing)?;
         }
         for what in all {
@@ -128,6 +136,7 @@ impl<'a> Runs<'a> {
                 log_floor,
                 log_floor_one_by_one: one_by_one.clone(),
                 commit_floor: commit_floor.clone(),
+                reading_floor: reading_floor.clone(),
                 broadcast_floor: broadcast.map(|(_, floor)| floor.clone()).unwrap_or_default(),
                 figures: self.measure_roomlog(kind, cluster.as_ref(), *what, timing)?,
             })?;
@@ -190,6 +199,12 @@ impl<'a> Runs<'a> {
         let folder = self.scratch.folder()?;
         let plan = CommitPlan { file: folder.path().join("commits.db"), seconds: timing.seconds };
         child::run(&self.binaries.xtask, &["floor", "commit"], &plan)
+    }
+
+    fn measure_reading(&self) -> Result<Figures> {
+        eprintln!("bare reading of records in memory");
+        let records = if self.quick { READING_QUICK } else { READING };
+        child::run(&self.binaries.xtask, &["floor", "reading"], &ReadingPlan { records })
     }
 
     fn new_log(&mut self, kafka: Option<&Running>, folder: &Path) -> Log {

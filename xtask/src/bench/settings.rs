@@ -1,21 +1,11 @@
 //! The environment that the platform under test gets.
 
 use super::kind::Kind;
+use crate::platform::RATES;
 
 pub type Settings = Vec<(String, String)>;
 
-/// One load acts for all its clients from one address. The limits still work, but nobody goes past them.
-const RATES: [&str; 9] = [
-    "ROOMLOG_RATE_COMMANDS",
-    "ROOMLOG_RATE_COMMANDS_ADDRESS",
-    "ROOMLOG_RATE_QUERIES",
-    "ROOMLOG_RATE_QUERIES_ADDRESS",
-    "ROOMLOG_RATE_LOG_INS_ADDRESS",
-    "ROOMLOG_RATE_LOG_INS_NAME",
-    "ROOMLOG_RATE_REGISTRATIONS_ADDRESS",
-    "ROOMLOG_RATE_SOCKETS",
-    "ROOMLOG_RATE_SOCKETS_ADDRESS",
-];
+/// They still work, but nobody goes past them.
 const LIFTED: &str = "1000000";
 
 /// For a platform that has nothing yet. `of_servers` are the settings that lead it to its servers; what it keeps on them

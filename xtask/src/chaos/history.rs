@@ -19,6 +19,8 @@ pub struct History {
     pub views: Vec<View>,
     /// Where the projections said that they stood, at such a time.
     pub cursors: Vec<StoredCursor>,
+    /// The log above, the commands and the views know nothing of its rooms.
+    pub conversation: Option<Conversation>,
 }
 
 /// The log, read from offset 0 through the accept rule.
@@ -175,6 +177,77 @@ pub struct Message {
     pub text: String,
 }
 
+/// What was imported, beside what queries showed of it when all was over.
+#[derive(Debug, Clone, Default)]
+pub struct Conversation {
+    /// In the file's order.
+    pub lines: Vec<Line>,
+    /// The account of the source itself.
+    pub owner: Uuid,
+    /// By path.
+    pub shown: BTreeMap<String, ShownRoom>,
+    /// Of all accounts in these rooms.
+    pub names: BTreeMap<Uuid, String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    pub id: String,
+    /// Milliseconds since 1970.
+    pub time_ms: i64,
+    pub room: String,
+    pub kind: Kind,
+    pub author: String,
+    pub text: Option<String>,
+    /// The id of an earlier message of the same room.
+    pub reply_to: Option<String>,
+    /// Of a rename.
+    pub to: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    Message,
+    Join,
+    Leave,
+    Rename,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct ShownRoom {
+    pub events: Vec<Entry>,
+    pub messages: Vec<Said>,
+}
+
+/// An event of the timeline.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    pub seq: Seq,
+    pub happening: Happening,
+}
+
+#[derive(Debug, Clone)]
+pub enum Happening {
+    Created { by: Uuid },
+    Joined { account: Uuid },
+    Left { account: Uuid },
+    Said { message: Uuid, author: Uuid },
+    Noted { account: Uuid, kind: Kind, to: Option<Uuid>, time_ms: i64 },
+}
+
+/// A message as the room's history shows it.
+#[derive(Debug, Clone)]
+pub struct Said {
+    pub seq: Seq,
+    pub message: Uuid,
+    pub author: Uuid,
+    pub source_id: String,
+    pub text: Option<String>,
+    pub reply_to: Option<Uuid>,
+    pub time_ms: i64,
+}
+
 #[derive(Debug, Clone)]
 pub struct StoredCursor {
     pub projection: String,
@@ -182,6 +255,19 @@ pub struct StoredCursor {
     pub next_offset: u64,
     /// Hexadecimal digits.
     pub head: Option<String>,
+}
+
+impl Entry {
+    /// Everybody whom it is about.
+    pub fn accounts(&self) -> impl Iterator<Item = Uuid> {
+        let (account, other) = match self.happening {
+            Happening::Created { by } => (by, None),
+            Happening::Joined { account } | Happening::Left { account } => (account, None),
+            Happening::Said { author, .. } => (author, None),
+            Happening::Noted { account, to, .. } => (account, to),
+        };
+        [account].into_iter().chain(other)
+    }
 }
 
 impl Command {

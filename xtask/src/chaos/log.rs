@@ -1,5 +1,6 @@
 //! The log itself, through its port: read for the checks, and written to as only a fault would.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +12,15 @@ use roomlog_eventlog::{
     Chain, Claim, Command, Content, EventLog, Follower, KafkaConfig, KafkaLog, LogIdentity, NewRecord,
     Outcome, PartitionCounts, SqliteLog, TopicPartition, discover_identity,
 };
-use roomlog_schemas::{Event, History};
+use roomlog_schemas::{CodecError, Event, History};
 use uuid::Uuid;
 
 use super::history::{self, What};
 
 /// What was promised to be there has to come.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// Well below what a backend takes before it has stored any of it.
+const MOST_UNCONFIRMED: usize = 8_192;
 /// Of a log that exists its own counts hold.
 const COUNTS: PartitionCounts = PartitionCounts { accounts: 1, rooms: 4 };
 
@@ -114,13 +117,42 @@ impl Opened {
         Ok(())
     }
 
+    /// Appends what somebody else made, in its order and many at a time. Answers how many records that were.
+    pub async fn append_all(
+        &self,
+        partition: TopicPartition,
+        records: impl Iterator<Item = Result<NewRecord, CodecError>>,
+    ) -> Result<u64> {
+        let mut unconfirmed = VecDeque::new();
+        let mut count = 0;
+        for record in records {
+            if unconfirmed.len() == MOST_UNCONFIRMED
+                && let Some(oldest) = unconfirmed.pop_front()
+            {
+                tokio::time::timeout(READ_TIMEOUT, oldest).await??;
+            }
+            unconfirmed.push_back(self.log.append(partition, record?));
+            count += 1;
+        }
+        for appended in unconfirmed {
+            tokio::time::timeout(READ_TIMEOUT, appended).await??;
+        }
+        Ok(count)
+    }
+
+    /// Where whoever has read all of a partition stands.
+    pub async fn follower(&self, partition: TopicPartition) -> Result<Follower> {
+        let position = self.read_partition(partition, |_, _| {}).await?.context("an empty log")?;
+        Ok(position.follower)
+    }
+
     async fn append(&self, partition: TopicPartition, value: Bytes) -> Result<()> {
         let record = NewRecord { value, ..NewRecord::default() };
         self.log.append(partition, record).await.with_context(|| format!("cannot append to {partition}"))?;
         Ok(())
     }
 
-    async fn identity(&self) -> Result<Option<LogIdentity>> {
+    pub async fn identity(&self) -> Result<Option<LogIdentity>> {
         tokio::time::timeout(READ_TIMEOUT, discover_identity(&self.log))
             .await
             .context("the log's identity cannot be read in time")?

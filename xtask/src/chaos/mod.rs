@@ -7,6 +7,7 @@ mod carry;
 mod check;
 mod client;
 mod clock;
+mod conversation;
 mod disk;
 mod fault;
 mod figures;
@@ -52,9 +53,21 @@ pub struct Options {
     /// Break one promise of the platform after the other: each has to be noticed
     #[arg(long, conflicts_with_all = ["profile", "roomlog", "minutes", "faults"])]
     all_mutations: bool,
-    /// Measure how long clients notice that something went away, instead of looking for faults
-    #[arg(long, conflicts_with_all = ["all_mutations", "profile", "minutes", "faults"])]
-    figures: bool,
+    /// A conversation that is imported before the faults, in the form of `roomlog import`, and has to be shown as it is
+    /// there when they are over [default: a small one that is made up]
+    #[arg(long, value_name = "FILE")]
+    conversation: Option<PathBuf>,
+    /// Measure instead of looking for faults: how long clients notice that something went away, and how long a new
+    /// owner of a long partition takes [default: both]
+    #[arg(long, value_enum, value_name = "WHICH", num_args = 0..=1, default_missing_value = "all",
+        conflicts_with_all = ["all_mutations", "minutes", "faults"])]
+    figures: Option<figures::Which>,
+    /// Of `first-command`: records of that partition
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(2_000..))]
+    records: u64,
+    /// Of `first-command`: over how many days its commands were given
+    #[arg(long, value_name = "D", default_value_t = 10.0)]
+    days: f64,
 }
 
 pub fn run(options: &Options) -> Result<ExitCode> {
@@ -63,9 +76,9 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     }
     let seed = options.seed.unwrap_or_else(time_as_seed);
     let roomlog = build::given_or_built("roomlog", options.roomlog.as_deref(), options.build)?;
-    if options.figures {
-        let folder = tempfile::tempdir_in(scratch(&roomlog))?;
-        figures::run(&roomlog, folder.path())?;
+    if let Some(which) = options.figures {
+        let partition = figures::Partition { records: options.records, days: options.days };
+        figures::run(which, options.profile, &partition, &roomlog, &scratch(&roomlog))?;
         return Ok(ExitCode::SUCCESS);
     }
     let length = options.faults.map_or(Length::Minutes(options.minutes), Length::Faults);
@@ -78,6 +91,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
                 length: length.clone(),
                 roomlog: roomlog.clone(),
                 settings: Vec::new(),
+                conversation: options.conversation.clone(),
             };
             passed &= carry_out(plan)?.violations.is_empty();
         }

@@ -85,6 +85,7 @@ pub fn run(seed: u64, profile: build::Profile) -> Result<ExitCode> {
             length: Length::These((mutation.faults)()),
             roomlog: mutated.clone(),
             settings: vec![("ROOMLOG_CHAOS_MUTATION".to_owned(), mutation.name.to_owned())],
+            conversation: None,
         };
         let outcomes = super::carry_out(plan)?;
         let mut invariants: Vec<_> =

@@ -22,7 +22,7 @@ pub fn print(outcomes: &Outcomes) {
         println!("{:>9.1} {:>9.1} {:>9.1}  {}", seconds[0], seconds[1], seconds[2], done.fault);
     }
     if !abilities.full_disk {
-        println!("no full disk: this profile or this machine has no disk for it");
+        println!("no full disk: this profile, this machine or this conversation has no disk for it");
     }
     if !abilities.clock {
         println!("no clocks that jump: `faketime` is not installed, or does not get on with this program");
@@ -61,9 +61,10 @@ fn counts(history: &History) -> String {
     let frames: usize = history.connections.iter().map(|connection| connection.frames.len()).sum();
     let skipped: Vec<String> =
         history.log.skipped.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+    let conversation = history.conversation.as_ref();
     format!(
         "{} commands ({acknowledged} acknowledged, {repeated} given more than once), {} records, {} claims, skipped: {}\n\
-         {} stream connections, {frames} frames; {} views of {} rooms",
+         {} stream connections, {frames} frames; {} views of {} rooms; {} imported lines compared",
         history.commands.len(),
         history.log.records.len(),
         history.log.claims,
@@ -71,6 +72,7 @@ fn counts(history: &History) -> String {
         history.connections.len(),
         history.views.len(),
         history.views.first().map_or(0, |view| view.rooms.len()),
+        conversation.map_or(0, |conversation| conversation.lines.len()),
     )
 }
 

@@ -13,9 +13,10 @@ use super::carry::Means;
 use super::check::{self, Invariant, Violation};
 use super::client::{Account, Crowd, Phase, Rest, Room, Shared, Targets, view};
 use super::clock;
+use super::conversation::Imported;
 use super::disk::Disk;
 use super::fault::{Abilities, Fault, plan};
-use super::history::{Attempt, Command, History, Millis, Outcome, View, Wanted};
+use super::history::{Attempt, Command, Conversation, History, Millis, Outcome, View, Wanted};
 use super::recorder::Recorder;
 use super::world::{Profile, Servers, World, pause};
 use crate::platform::Role;
@@ -37,6 +38,8 @@ pub struct Plan {
     pub roomlog: PathBuf,
     /// Settings of all processes besides.
     pub settings: Vec<(String, String)>,
+    /// Instead of one that is made up.
+    pub conversation: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone)]
@@ -82,8 +85,9 @@ pub fn run(plan: Plan, folder: &Path) -> Result<Outcomes> {
         Profile::Distributed => Some(Servers::start()?),
     };
     let disk = match plan.profile {
-        Profile::Embedded => Disk::mount(&folder.join("all-1/data"))?,
-        Profile::Distributed => None,
+        // A conversation of one's own may be too much for it.
+        Profile::Embedded if plan.conversation.is_none() => Disk::mount(&folder.join("all-1/data"))?,
+        Profile::Embedded | Profile::Distributed => None,
     };
     let clocks = clock::library_for(&plan.roomlog);
     let abilities = Abilities { full_disk: disk.is_some(), clock: clocks.is_some() };
@@ -93,8 +97,13 @@ pub fn run(plan: Plan, folder: &Path) -> Result<Outcomes> {
     }
     let world = World::start(plan.profile, &plan.roomlog, folder, servers, &settings)?;
     let recorder = std::sync::Arc::new(Recorder::new());
+    let conversation = runtime.block_on(async {
+        let (rest, targets) = (Rest::new()?, world.targets());
+        Imported::import(plan.conversation.as_deref(), &world, &rest, &targets).await
+    })?;
     let crowd = runtime.block_on(assemble(&plan, world.targets(), recorder.clone()))?;
-    let mut run = Run { plan, runtime, world, crowd, disk, violations: Vec::new(), done: Vec::new() };
+    let (violations, done) = (Vec::new(), Vec::new());
+    let mut run = Run { plan, runtime, world, crowd, disk, conversation, violations, done };
     run.misfortunes(abilities)?;
     let views = run.settle();
     let history = run.collect(views)?;
@@ -127,6 +136,7 @@ struct Run {
     world: World,
     crowd: Crowd,
     disk: Option<Disk>,
+    conversation: Imported,
     violations: Vec<Violation>,
     done: Vec<Done>,
 }
@@ -279,10 +289,17 @@ impl Run {
             // Owners may claim at any time: what the cursors have seen has to be in what is read.
             let log = self.world.log.open()?;
             history.log = self.runtime.block_on(log.read())?;
+            self.conversation.leave_out(&mut history.log);
         }
         if is_settled {
             match rebuilt.and_then(|()| self.view_rebuilt(&history)) {
-                Ok(view) => history.views.push(view),
+                Ok(view) => {
+                    history.views.push(view);
+                    match self.read_conversation(&history) {
+                        Ok(conversation) => history.conversation = Some(conversation),
+                        Err(error) => self.violate(Invariant::Conversation, format!("{error:#}")),
+                    }
+                }
                 Err(error) => self.violate(Invariant::Projections, format!("{error:#}")),
             }
         }
@@ -296,6 +313,12 @@ impl Run {
         }
         history.cursors.extend(self.world.cursors()?);
         Ok(())
+    }
+
+    fn read_conversation(&self, history: &History) -> Result<Conversation> {
+        let Shared { rest, targets, .. } = &*self.crowd.shared;
+        let positions = last_positions(&history.commands);
+        self.runtime.block_on(self.conversation.read_back(rest, targets, &positions))
     }
 
     fn view_rebuilt(&mut self, history: &History) -> Result<View> {

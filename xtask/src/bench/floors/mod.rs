@@ -7,6 +7,8 @@ mod commit;
 #[cfg(feature = "floors")]
 mod log;
 pub mod plan;
+#[cfg(feature = "floors")]
+mod reading;
 
 use std::process::ExitCode;
 
@@ -26,6 +28,9 @@ pub enum Command {
     /// Commits to SQLite
     #[cfg(feature = "floors")]
     Commit { plan: plan::CommitPlan },
+    /// Judges records in memory, and replays them
+    #[cfg(feature = "floors")]
+    Reading { plan: plan::ReadingPlan },
 }
 
 pub fn run(command: Command) -> Result<ExitCode> {
@@ -35,6 +40,8 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Log { plan } => child::answer(&log::run(plan)?)?,
         #[cfg(feature = "floors")]
         Command::Commit { plan } => child::answer(&commit::run(&plan)?)?,
+        #[cfg(feature = "floors")]
+        Command::Reading { plan } => child::answer(&reading::run(&plan)?)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -31,6 +31,11 @@ pub struct CommitPlan {
     pub seconds: u32,
 }
 
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReadingPlan {
+    pub records: u64,
+}
+
 impl FromStr for LogPlan {
     type Err = serde_json::Error;
 
@@ -40,6 +45,14 @@ impl FromStr for LogPlan {
 }
 
 impl FromStr for CommitPlan {
+    type Err = serde_json::Error;
+
+    fn from_str(json: &str) -> Result<Self, Self::Err> {
+        serde_json::from_str(json)
+    }
+}
+
+impl FromStr for ReadingPlan {
     type Err = serde_json::Error;
 
     fn from_str(json: &str) -> Result<Self, Self::Err> {

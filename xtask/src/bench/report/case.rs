@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::goals::{self, goal};
+use super::goals::{self, Goal, goal};
 use super::number::number;
 use super::{QUIET, median, parts, platform, share_of_others};
 use crate::bench::cases::Case;
@@ -121,6 +121,19 @@ fn write_floors(f: &mut fmt::Formatter<'_>, measurement: &Measurement) -> fmt::R
     {
         writeln!(f, "  bare commits: {p50} / {p99} ms each (p50 / p99), {group} records/s in groups of 100")?;
     }
+    let of = |name: &str| measurement.reading_floor.get(name).copied();
+    if let (Some(verified), Some(replayed)) = (of("verified_per_s"), of("replayed_events_per_s")) {
+        let judged = |value: f64, goal: Goal| {
+            let verdict = if goal.is_reached(value) { "reached" } else { "MISSED" };
+            format!("{} ({goal} {verdict})", number(value))
+        };
+        writeln!(
+            f,
+            "  bare reading: {} records/s verified, {} events/s replayed",
+            judged(verified, goals::VERIFIED_PER_S),
+            judged(replayed, goals::REPLAYED_EVENTS_PER_S)
+        )?;
+    }
     Ok(())
 }
 
@@ -135,6 +148,16 @@ fn write_row(f: &mut fmt::Formatter<'_>, cells: &[String; 7]) -> fmt::Result {
 mod tests {
     use super::super::example;
     use super::*;
+
+    #[test]
+    fn reading_stands_beside_its_goals() {
+        let mut w2 = example::case(Case::W2, &[]);
+        w2.reading_floor.insert("verified_per_s".to_owned(), 1_500_000.0);
+        w2.reading_floor.insert("replayed_events_per_s".to_owned(), 299_000.0);
+        let table = example::shown(&[w2]);
+        let line = table.lines().find(|line| line.contains("bare reading")).unwrap();
+        assert!(line.contains("(≥ 1000000 reached)") && line.contains("(≥ 300000 MISSED)"), "{line}");
+    }
 
     #[test]
     fn a_figure_stands_beside_its_goal_and_its_floors() {

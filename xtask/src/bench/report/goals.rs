@@ -29,6 +29,10 @@ impl fmt::Display for Goal {
     }
 }
 
+/// Of the bare reading, which is the same for every platform.
+pub const VERIFIED_PER_S: Goal = Goal::AtLeast(1_000_000.0);
+pub const REPLAYED_EVENTS_PER_S: Goal = Goal::AtLeast(300_000.0);
+
 /// What may never happen, in any round of any workload.
 pub const NEVER: [&str; 6] =
     ["lost", "doubled", "out_of_order", "skipped_seqs", "misplaced", "sockets_never_back"];

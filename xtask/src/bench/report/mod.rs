@@ -110,6 +110,7 @@ mod example {
             log_floor: summaries(&[("read_back_p50_ms", 0.25)]),
             log_floor_one_by_one: Summaries::new(),
             commit_floor: Figures::new(),
+            reading_floor: Figures::new(),
             broadcast_floor: summaries(&[("accept_p50_ms", 0.18)]),
         }
     }

@@ -2,6 +2,7 @@
 
 mod chain;
 mod commands;
+mod conversation;
 mod model;
 mod sequence;
 mod stores;
@@ -33,6 +34,8 @@ pub enum Invariant {
     StreamSight,
     /// Queries show what a replay of the log gives, also after a rebuild.
     Projections,
+    /// What was imported before the faults is shown as its file has it.
+    Conversation,
     /// The log can be read through the accept rule, and the stored cursors are on its chain.
     Chain,
     /// With all faults over, everything is answered and catches up in time.
@@ -79,5 +82,6 @@ pub fn all(history: &History) -> Vec<Violation> {
     violations.extend(commands::check(history));
     violations.extend(streams::check(history, &model));
     violations.extend(stores::check(history, &model));
+    violations.extend(conversation::check(history));
     violations
 }

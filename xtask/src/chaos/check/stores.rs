@@ -103,7 +103,7 @@ fn differences(shown: &RoomView, expected: &RoomView) -> Vec<(String, Seq)> {
     all
 }
 
-fn first_difference<T: PartialEq + Debug>(shown: &[T], expected: &[T]) -> Option<(usize, String)> {
+pub fn first_difference<T: PartialEq + Debug>(shown: &[T], expected: &[T]) -> Option<(usize, String)> {
     let index = (0..shown.len().max(expected.len())).find(|&i| shown.get(i) != expected.get(i))?;
     Some((index, format!("{:?} instead of {:?}", shown.get(index), expected.get(index))))
 }

@@ -15,9 +15,9 @@ use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 pub use actor::Order;
-pub use rest::Rest;
+pub use rest::{Rest, id};
 pub use socket::open;
-pub use views::view;
+pub use views::{Reader, view};
 
 use super::history::Seq;
 use super::recorder::Recorder;

@@ -40,6 +40,37 @@ impl Rest {
         Ok((id(&registered, "account_id")?, self.log_in(targets, name).await?))
     }
 
+    /// Takes over the account that an author of an import became, under this name. Its id.
+    pub async fn take_over(
+        &self,
+        targets: &Targets,
+        administrator: &str,
+        source: &str,
+        author: &str,
+        name: &str,
+    ) -> Result<Uuid> {
+        let path = format!("/v1/imports/{source}/claim-codes");
+        let body = json!({ "author": author });
+        let code = self
+            .until_answered(targets, Method::POST, &path, |request| {
+                request.bearer_auth(administrator).json(&body)
+            })
+            .await?;
+        let account = id(&code, "account_id")?;
+        let body = json!({
+            "claim_code": code["claim_code"],
+            "email": format!("{name}@example.org"),
+            "username": name,
+            "password": PASSWORD
+        });
+        let key = Uuid::now_v7();
+        self.until_answered(targets, Method::POST, &format!("/v1/accounts/{account}/claim"), |request| {
+            request.header("idempotency-key", key.to_string()).json(&body)
+        })
+        .await?;
+        Ok(account)
+    }
+
     pub async fn log_in(&self, targets: &Targets, name: &str) -> Result<String> {
         let body = json!({"login": name, "password": PASSWORD});
         let session =

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::rest::id;
 use super::socket::event;
-use super::{Crowd, Shared};
+use super::{Crowd, Rest, Shared, Targets};
 use crate::chaos::history::{Body, Message, RoomView, Seq, View};
 
 /// Projections may have much to catch up with.
@@ -22,7 +22,9 @@ pub async fn view(crowd: &Crowd, name: &str, positions: &[String]) -> Result<Vie
     let mut view = View { name: name.to_owned(), ..View::default() };
     for client in &crowd.clients {
         client.log_in(&crowd.shared).await?;
-        let reader = Reader { shared: &crowd.shared, token: client.token(), positions };
+        let token = client.token();
+        let Shared { rest, targets, .. } = &*crowd.shared;
+        let reader = Reader { rest, targets, token: &token, positions };
         for room in crowd.shared.rooms.iter().filter(|room| room.creator == client.account) {
             view.rooms.insert(room.id, reader.room(room.id).await?);
         }
@@ -33,10 +35,12 @@ pub async fn view(crowd: &Crowd, name: &str, positions: &[String]) -> Result<Vie
     Ok(view)
 }
 
-struct Reader<'a> {
-    shared: &'a Shared,
-    token: String,
-    positions: &'a [String],
+/// Asks whoever answers, as one account. `positions` have to be reflected.
+pub struct Reader<'a> {
+    pub rest: &'a Rest,
+    pub targets: &'a Targets,
+    pub token: &'a str,
+    pub positions: &'a [String],
 }
 
 impl Reader<'_> {
@@ -57,20 +61,24 @@ impl Reader<'_> {
     }
 
     async fn events(&self, path: &str) -> Result<Vec<(Seq, Body)>> {
+        let understand = |item: &Value| match item["seq"].as_u64() {
+            Some(seq) => Ok((seq, event(&item["event"])?)),
+            None if item["hidden"].is_object() => {
+                Ok((item["hidden"]["from"].as_u64().unwrap_or(0), Body::Hidden))
+            }
+            None => Ok((item["gap"]["from"].as_u64().unwrap_or(0), Body::Gap)),
+        };
+        self.timeline(path).await?.iter().map(understand).collect()
+    }
+
+    /// Everything that happened in the room at this path, as it is shown.
+    pub async fn timeline(&self, path: &str) -> Result<Vec<Value>> {
         let mut all = Vec::new();
         let mut from = 1;
         loop {
             let page =
                 self.get(&format!("{path}/events"), &[limit(), ("from_seq", from.to_string())]).await?;
-            for item in items(&page)? {
-                match item["seq"].as_u64() {
-                    Some(seq) => all.push((seq, event(&item["event"])?)),
-                    None if item["hidden"].is_object() => {
-                        all.push((item["hidden"]["from"].as_u64().unwrap_or(0), Body::Hidden));
-                    }
-                    None => all.push((item["gap"]["from"].as_u64().unwrap_or(0), Body::Gap)),
-                }
-            }
+            all.extend(items(&page)?.iter().cloned());
             if page["has_more"] != true {
                 return Ok(all);
             }
@@ -79,19 +87,25 @@ impl Reader<'_> {
     }
 
     async fn messages(&self, path: &str) -> Result<Vec<Message>> {
+        let understand = |item: &Value| {
+            Ok(Message {
+                seq: item["seq"].as_u64().unwrap_or(0),
+                id: id(item, "message_id")?,
+                author: id(item, "author_id")?,
+                text: item["text"].as_str().unwrap_or_default().to_owned(),
+            })
+        };
+        self.history(path).await?.iter().map(understand).collect()
+    }
+
+    /// Everything that was said in the room at this path, as it is shown.
+    pub async fn history(&self, path: &str) -> Result<Vec<Value>> {
         let mut all = Vec::new();
         let mut after = 0;
         loop {
             let page =
                 self.get(&format!("{path}/messages"), &[limit(), ("after_seq", after.to_string())]).await?;
-            for item in items(&page)? {
-                all.push(Message {
-                    seq: item["seq"].as_u64().unwrap_or(0),
-                    id: id(item, "message_id")?,
-                    author: id(item, "author_id")?,
-                    text: item["text"].as_str().unwrap_or_default().to_owned(),
-                });
-            }
+            all.extend(items(&page)?.iter().cloned());
             if page["has_more"] != true {
                 return Ok(all);
             }
@@ -99,7 +113,7 @@ impl Reader<'_> {
         }
     }
 
-    async fn pages(&self, path: &str) -> Result<Vec<Value>> {
+    pub async fn pages(&self, path: &str) -> Result<Vec<Value>> {
         let mut all = Vec::new();
         let mut cursor: Option<String> = None;
         loop {
@@ -114,14 +128,14 @@ impl Reader<'_> {
         }
     }
 
-    async fn get(&self, path: &str, parameters: &[(&str, String)]) -> Result<Value> {
+    pub async fn get(&self, path: &str, parameters: &[(&str, String)]) -> Result<Value> {
         let mut all = vec![("wait_ms", "10000".to_owned())];
         all.extend(parameters.iter().cloned());
         all.extend(self.positions.iter().map(|position| ("min_position", position.clone())));
         let began = tokio::time::Instant::now();
         for turn in 0.. {
-            let instance = &self.shared.targets.queries[turn % self.shared.targets.queries.len()];
-            if let Some(answer) = self.shared.rest.query(instance, &self.token, path, &all).await? {
+            let instance = &self.targets.queries[turn % self.targets.queries.len()];
+            if let Some(answer) = self.rest.query(instance, self.token, path, &all).await? {
                 return Ok(answer);
             }
             if began.elapsed() > PATIENCE {

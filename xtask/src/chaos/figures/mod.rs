@@ -1,6 +1,7 @@
-//! `--figures`: how long clients notice that something went away.
+//! `--figures`: how long clients notice that something went away, and how long a new owner takes.
 
 mod audience;
+mod first_command;
 mod senders;
 
 use std::path::Path;
@@ -12,6 +13,7 @@ use super::history::Millis;
 use super::world::{Profile, Servers, World, pause};
 use crate::cluster::Service;
 use audience::Audience;
+pub use first_command::Partition;
 use senders::Senders;
 
 /// Each is measured so often.
@@ -28,8 +30,35 @@ struct Figure {
     measured: Vec<Millis>,
 }
 
-/// Prints the figures of the distributed profile on this machine.
-pub fn run(roomlog: &Path, folder: &Path) -> Result<()> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Which {
+    All,
+    /// How long clients notice that something went away; distributed
+    FailOver,
+    /// How long it takes until a new owner of a long partition decides; both profiles, or one
+    FirstCommand,
+}
+
+/// Prints them, as of this machine.
+pub fn run(
+    which: Which,
+    profile: Option<Profile>,
+    partition: &Partition,
+    roomlog: &Path,
+    scratch: &Path,
+) -> Result<()> {
+    if which != Which::FirstCommand && profile != Some(Profile::Embedded) {
+        fail_over(roomlog, tempfile::tempdir_in(scratch)?.path())?;
+    }
+    for each in [Profile::Embedded, Profile::Distributed] {
+        if which != Which::FailOver && profile.is_none_or(|only| only == each) {
+            first_command::run(each, partition, roomlog, tempfile::tempdir_in(scratch)?.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn fail_over(roomlog: &Path, folder: &Path) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let handle = runtime.handle().clone();
     let _within = handle.enter();
