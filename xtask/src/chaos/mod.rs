@@ -18,6 +18,7 @@ mod recorder;
 mod report;
 mod run;
 mod tcp;
+mod ways;
 mod world;
 
 use std::path::{Path, PathBuf};
@@ -40,6 +41,9 @@ pub struct Options {
     /// So many faults instead
     #[arg(long, value_name = "N", conflicts_with = "minutes")]
     faults: Option<usize>,
+    /// Only faults whose description, as the report has it, contains this
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
     /// One profile instead of both
     #[arg(long, value_enum)]
     profile: Option<Profile>,
@@ -76,6 +80,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
                 profile,
                 seed,
                 length: length.clone(),
+                only: options.only.clone().unwrap_or_default(),
                 roomlog: roomlog.clone(),
                 settings: Vec::new(),
             };
