@@ -15,6 +15,7 @@ use apache_avro::writer::datum::GenericDatumWriter;
 use bytes::Bytes;
 
 use crate::event::Event;
+use crate::next_build;
 use crate::record::CommandRecord;
 use crate::registry::{Announced, Fingerprint, Registry, Version};
 
@@ -42,12 +43,19 @@ impl From<apache_avro::Error> for CodecError {
 }
 
 pub fn encode_event(event: &Event) -> Result<Bytes, CodecError> {
-    encode(event.name(), |writer, out| event.write(writer, out))
+    encode_event_as(event.name(), event)
+}
+
+/// With the schema of this name.
+pub(crate) fn encode_event_as(name: &str, event: &Event) -> Result<Bytes, CodecError> {
+    encode(name, |writer, out| event.write(writer, out))
 }
 
 pub fn decode_event(value: &[u8], announced: &Announced) -> Result<Event, CodecError> {
     let (version, datum) = split(value, announced)?;
-    with_latest(&version, datum, |reader, datum| Event::read(&version.name, reader, datum))
+    with_latest(&version, datum, |reader, datum| {
+        Event::read(next_build::read_as(&version.name), reader, datum)
+    })
 }
 
 /// The fingerprint at the start of a single-object value.
@@ -77,10 +85,9 @@ fn encode(
     static WRITERS: OnceLock<HashMap<&'static str, (Fingerprint, GenericDatumWriter<'static>)>> =
         OnceLock::new();
     let writers = WRITERS.get_or_init(|| {
-        let known = Registry::known();
-        written_names()
-            .map(|name| {
-                let version = known.latest(name).expect("every event has a schema: tested");
+        Registry::known()
+            .written()
+            .map(|(name, version)| {
                 let writer = GenericDatumWriter::builder(&version.schema)
                     .human_readable(false)
                     .build()
@@ -132,10 +139,9 @@ fn with_latest<T>(
 fn readers() -> &'static HashMap<Fingerprint, GenericDatumReader<'static>> {
     static READERS: OnceLock<HashMap<Fingerprint, GenericDatumReader<'static>>> = OnceLock::new();
     READERS.get_or_init(|| {
-        let known = Registry::known();
-        written_names()
-            .map(|name| {
-                let version = known.latest(name).expect("every event has a schema: tested");
+        Registry::known()
+            .written()
+            .map(|(_, version)| {
                 let reader = GenericDatumReader::builder(&version.schema)
                     .human_readable(false)
                     .build()
@@ -144,8 +150,4 @@ fn readers() -> &'static HashMap<Fingerprint, GenericDatumReader<'static>> {
             })
             .collect()
     })
-}
-
-fn written_names() -> impl Iterator<Item = &'static str> {
-    Event::NAMES.iter().copied().chain([CommandRecord::NAME])
 }

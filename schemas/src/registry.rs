@@ -70,6 +70,15 @@ impl Registry {
                 versions.insert(version.fingerprint, version.clone());
                 latest.insert(*name, version);
             }
+            #[cfg(feature = "chaos-next-build")]
+            if crate::next_build::is_on() {
+                use crate::next_build::{NEW_NAME, OLD_NAME, schema};
+                let json = schema(&latest[OLD_NAME].json);
+                let version =
+                    Arc::new(Version::parse(NEW_NAME, &json).expect("it is a committed one: tested"));
+                versions.insert(version.fingerprint, version.clone());
+                latest.insert(NEW_NAME, version);
+            }
             Registry { versions, latest }
         })
     }
@@ -81,6 +90,11 @@ impl Registry {
     /// The version that this build writes.
     pub fn latest(&self, name: &str) -> Option<&Arc<Version>> {
         self.latest.get(name)
+    }
+
+    /// Those versions, by name.
+    pub(crate) fn written(&self) -> impl Iterator<Item = (&'static str, &Arc<Version>)> {
+        self.latest.iter().map(|(name, version)| (*name, version))
     }
 }
 

@@ -11,7 +11,7 @@ use super::disk::Disk;
 use super::fault::Fault;
 use super::log::Opened;
 use super::world::{Profile, READY_DEADLINE, World, pause};
-use super::{clock, tcp};
+use super::{clock, tcp, upgrade};
 
 /// So much is said that it does not fit into the buffers of a socket that nobody reads.
 const BURST_MESSAGES: usize = 60;
@@ -72,6 +72,9 @@ impl Means<'_> {
             }
             Fault::SlowReader { millis } => self.slow_reader(*millis),
             Fault::RollingRestart => self.rolling_restart(),
+            Fault::Upgrade { readers_first } => {
+                upgrade::roll(self.world, self.crowd, self.runtime, *readers_first)
+            }
             Fault::FullDisk { millis } => {
                 let disk = self.disk.context("the data folder has no disk of its own")?;
                 disk.fill()?;

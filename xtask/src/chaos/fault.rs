@@ -35,6 +35,9 @@ pub enum Fault {
     SlowReader { millis: u64 },
     /// Every process is stopped and started, one after the other.
     RollingRestart,
+    /// Every process is replaced by one of the next build, one after the other: first those that read what it writes, as
+    /// it is meant to be, or last.
+    Upgrade { readers_first: bool },
     /// The disk under the data folder has no room for a while.
     FullDisk { millis: u64 },
     /// The platform's clocks jump by this much, and later back; or those of one process alone.
@@ -49,6 +52,8 @@ pub struct Abilities {
     /// To break the ways to it.
     pub kafka: bool,
     pub cql: bool,
+    /// The program can be one of a later build.
+    pub next_build: bool,
 }
 
 /// So many faults. Every kind comes once before one comes again.
@@ -155,6 +160,10 @@ fn on_the_wire(random: &mut Random, process: &str) -> Vec<Fault> {
 fn extend(deck: &mut Vec<Fault>, random: &mut Random, abilities: Abilities) {
     let (millis, seconds) = (random.between(1_000, 3_000), random.between(7, 40) as i64);
     let seconds = if random.one_in(2) { seconds } else { -seconds };
+    let readers_first = random.one_in(2);
+    if abilities.next_build {
+        deck.push(Fault::Upgrade { readers_first });
+    }
     if abilities.full_disk {
         deck.push(Fault::FullDisk { millis });
     }
@@ -184,6 +193,8 @@ impl fmt::Display for Fault {
             }
             Self::SlowReader { millis } => write!(f, "a socket unread for {millis} ms while much is said"),
             Self::RollingRestart => write!(f, "every process stopped and started, one after the other"),
+            Self::Upgrade { readers_first: true } => write!(f, "a rolling upgrade, readers first"),
+            Self::Upgrade { readers_first: false } => write!(f, "a rolling upgrade, readers last"),
             Self::FullDisk { millis } => write!(f, "a full disk for {millis} ms"),
             Self::Clock { process: None, seconds, millis } => {
                 write!(f, "clocks {seconds:+} s for {millis} ms")
@@ -203,7 +214,8 @@ fn then(then_cut: bool) -> &'static str {
 mod tests {
     use super::*;
 
-    const EVERYTHING: Abilities = Abilities { full_disk: true, clock: true, kafka: true, cql: true };
+    const EVERYTHING: Abilities =
+        Abilities { full_disk: true, clock: true, kafka: true, cql: true, next_build: true };
 
     #[test]
     fn a_seed_means_the_same_faults() {
@@ -219,13 +231,13 @@ mod tests {
             let faults = plan(Profile::Distributed, 1, count, abilities);
             faults.iter().map(std::mem::discriminant).collect::<std::collections::HashSet<_>>().len()
         };
-        assert_eq!(kinds(20, Abilities::default()), 12, "all but the full disk and the clock");
-        assert_eq!(kinds(33, EVERYTHING), 13, "all but the full disk");
+        assert_eq!(kinds(20, Abilities::default()), 12, "all but the full disk, the clock and the upgrade");
+        assert_eq!(kinds(34, EVERYTHING), 14, "all but the full disk");
     }
 
     #[test]
     fn one_process_alone_loses_its_way_to_a_server() {
-        let faults = plan(Profile::Distributed, 1, 33, EVERYTHING);
+        let faults = plan(Profile::Distributed, 1, 34, EVERYTHING);
         let alone = |server: &str, role: &str| {
             let name = ways::from(server, role);
             faults

@@ -18,6 +18,7 @@ mod recorder;
 mod report;
 mod run;
 mod tcp;
+mod upgrade;
 mod ways;
 mod world;
 
@@ -66,7 +67,11 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         return mutations::run(options.seed.unwrap_or(1), options.build);
     }
     let seed = options.seed.unwrap_or_else(time_as_seed);
-    let roomlog = build::given_or_built("roomlog", options.roomlog.as_deref(), options.build)?;
+    let roomlog = match &options.roomlog {
+        // It can be one of a later build besides.
+        None if !options.figures => build::build_with("roomlog", options.build, &["chaos-next-build"])?,
+        given => build::given_or_built("roomlog", given.as_deref(), options.build)?,
+    };
     if options.figures {
         let folder = tempfile::tempdir_in(scratch(&roomlog))?;
         figures::run(&roomlog, folder.path())?;
@@ -94,7 +99,13 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 fn carry_out(plan: Plan) -> Result<Outcomes> {
     eprintln!("\n{:?}, seed {}", plan.profile, plan.seed);
     let folder = tempfile::Builder::new().prefix("roomlog-chaos-").tempdir_in(scratch(&plan.roomlog))?;
-    let outcomes = run::run(plan, folder.path())?;
+    let outcomes = match run::run(plan, folder.path()) {
+        Ok(outcomes) => outcomes,
+        Err(error) => {
+            eprintln!("what the processes left behind: {}", folder.keep().display());
+            return Err(error);
+        }
+    };
     report::print(&outcomes);
     if !outcomes.violations.is_empty() {
         println!("\nwhat the processes left behind: {}", folder.keep().display());

@@ -31,6 +31,9 @@ pub fn print(outcomes: &Outcomes) {
     if plan.profile == Profile::Distributed && !(abilities.kafka && abilities.cql) {
         println!("no broken ways to Kafka or the CQL store where these run in containers");
     }
+    if !abilities.next_build {
+        println!("no rolling upgrade: this program was built without the feature `chaos-next-build`");
+    }
     println!("\n{}", counts(history));
     let refusals: Vec<String> = refusals.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
     println!("attempts without an acknowledgement: {}", list(refusals));

@@ -17,6 +17,7 @@ use super::disk::Disk;
 use super::fault::{Abilities, Fault, plan};
 use super::history::{Attempt, Command, History, Millis, Outcome, View, Wanted};
 use super::recorder::Recorder;
+use super::upgrade;
 use super::world::{Profile, Servers, World, pause};
 use crate::platform::Role;
 use crate::wait;
@@ -79,6 +80,7 @@ pub fn run(plan: Plan, folder: &Path) -> Result<Outcomes> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let handle = runtime.handle().clone();
     let _within = handle.enter();
+    upgrade::understand();
     let servers = match plan.profile {
         Profile::Embedded => None,
         Profile::Distributed => Some(Servers::start()?),
@@ -93,6 +95,7 @@ pub fn run(plan: Plan, folder: &Path) -> Result<Outcomes> {
         clock: clocks.is_some(),
         kafka: servers.as_ref().is_some_and(Servers::has_way_to_kafka),
         cql: servers.as_ref().is_some_and(Servers::has_way_to_cql),
+        next_build: upgrade::is_possible(&plan.roomlog),
     };
     let mut settings = plan.settings.clone();
     settings.extend(clocks.map(clock::settings).into_iter().flatten());
@@ -315,7 +318,7 @@ impl Run {
 }
 
 /// Of each partition the last one that was acknowledged: a query may rest on a handful.
-fn last_positions(commands: &[Command]) -> Vec<String> {
+pub fn last_positions(commands: &[Command]) -> Vec<String> {
     let mut last = std::collections::BTreeMap::new();
     for answer in commands.iter().filter_map(Command::accepted) {
         let Some((partition, offset)) = answer.position.split_once('-') else { continue };

@@ -17,7 +17,7 @@ use uuid::Uuid;
 pub use actor::Order;
 pub use rest::Rest;
 pub use socket::open;
-pub use views::view;
+pub use views::{reads, view};
 
 use super::history::Seq;
 use super::recorder::Recorder;
