@@ -8,10 +8,16 @@ pub use on_demand::*;
 
 #[cfg(feature = "chaos-next-build")]
 mod on_demand {
-    use std::sync::OnceLock;
+    use std::sync::{Arc, OnceLock};
+
+    use bytes::Bytes;
 
     use crate::event::Event;
+    use crate::registry::{Registry, Version};
     use crate::{CodecError, codec};
+
+    pub(crate) const OLD_NAME: &str = "message_sent";
+    pub(crate) const NEW_NAME: &str = "message_posted";
 
     static IS_ON: OnceLock<bool> = OnceLock::new();
 
@@ -25,23 +31,27 @@ mod on_demand {
         let _ = IS_ON.set(true);
     }
 
-    pub(crate) const OLD_NAME: &str = "message_sent";
-    pub(crate) const NEW_NAME: &str = "message_posted";
-
-    /// The new type's schema has the old one's fields.
+    /// Of the new type, from the old one's: the fields are the same.
     pub(crate) fn schema(old: &str) -> String {
         old.replacen("\"MessageSent\"", "\"MessagePosted\"", 1)
     }
 
-    /// The name of the event that a schema of this name holds.
-    pub(crate) fn read_as(name: &str) -> &str {
-        if is_on() && name == NEW_NAME { OLD_NAME } else { name }
+    /// The version that a datum of this one is read as.
+    pub(crate) fn read_as(version: Arc<Version>) -> Arc<Version> {
+        match Registry::known().latest(OLD_NAME) {
+            Some(old) if is_on() && version.name == NEW_NAME => old.clone(),
+            _ => version,
+        }
     }
 
     /// As the log gets it.
-    pub fn encode_event(event: &Event) -> Result<bytes::Bytes, CodecError> {
-        let name = event.name();
-        codec::encode_event_as(if is_on() && name == OLD_NAME { NEW_NAME } else { name }, event)
+    pub fn encode_event(event: &Event) -> Result<Bytes, CodecError> {
+        let encoded = codec::encode_event(event)?;
+        let new = Registry::known().named(NEW_NAME);
+        match new.filter(|_| event.name() == OLD_NAME) {
+            Some(new) => Ok(codec::with_fingerprint(&encoded, new.fingerprint)),
+            None => Ok(encoded),
+        }
     }
 }
 
@@ -51,8 +61,8 @@ pub const fn is_on() -> bool {
 }
 
 #[cfg(not(feature = "chaos-next-build"))]
-pub(crate) const fn read_as(name: &str) -> &str {
-    name
+pub(crate) fn read_as<T>(version: T) -> T {
+    version
 }
 
 /// As the log gets it.
