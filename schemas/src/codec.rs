@@ -47,6 +47,9 @@ pub fn encode_event(event: &Event) -> Result<Bytes, CodecError> {
 
 pub fn decode_event(value: &[u8], announced: &Announced) -> Result<Event, CodecError> {
     let (version, datum) = split(value, announced)?;
+    if !Event::NAMES.contains(&version.name.as_str()) {
+        return Err(CodecError::UnknownEvent(version.name.clone()));
+    }
     with_latest(&version, datum, |reader, datum| Event::read(&version.name, reader, datum))
 }
 

@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
+use super::described;
 use crate::accounts::no_such_account;
 use crate::import::{ImportAnswer, ImportRequest, check_source};
 use crate::sessions::secret;
@@ -19,12 +20,21 @@ use crate::writer::driver::clock_ms;
 
 const CODE_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
+/// Describes the path of every import.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "only describes")]
+pub struct SourcePath {
+    #[param(schema_with = described::source)]
+    source: String,
+}
+
 /// Import lines of one room
 ///
 /// Rooms and authors are made as needed, memberships added, times and reply links kept. Lines that the
 /// room has already are skipped, so a batch may be repeated at any time.
 #[utoipa::path(post, path = "/v1/imports/{source}/lines", tag = "command-api", security(("administrator_token" = [])),
-    params(("source" = String, Path, description = "Name of the source, 1 to 100 characters")),
+    params(SourcePath),
     request_body = ImportRequest,
     responses(
         (status = 200, description = "Taken in", body = ImportAnswer),
@@ -41,8 +51,9 @@ pub async fn import(
 }
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ProgressQuery {
-    /// Path of names, `root/sub`.
+    #[param(schema_with = described::room_path)]
     room: String,
 }
 
@@ -54,8 +65,11 @@ pub struct ProgressView {
 
 /// How far a source has been imported into a room
 #[utoipa::path(get, path = "/v1/imports/{source}/progress", tag = "command-api", security(("administrator_token" = [])),
-    params(("source" = String, Path), ProgressQuery),
-    responses((status = 200, description = "How far", body = ProgressView)))]
+    params(SourcePath, ProgressQuery),
+    responses(
+        (status = 200, description = "How far", body = ProgressView),
+        (status = 422, description = "`invalid_room_path`, `invalid_source`", body = Problem, content_type = "application/problem+json"),
+    ))]
 pub async fn progress(
     State(api): State<Api>,
     _: Administrator,
@@ -87,7 +101,7 @@ pub struct ClaimCodeView {
 ///
 /// It replaces an earlier code of the account and is valid for seven days.
 #[utoipa::path(post, path = "/v1/imports/{source}/claim-codes", tag = "command-api", security(("administrator_token" = [])),
-    params(("source" = String, Path)), request_body = ClaimCodeBody,
+    params(SourcePath), request_body = ClaimCodeBody,
     responses(
         (status = 201, description = "The code", body = ClaimCodeView),
         (status = 404, description = "`account_not_found`", body = Problem, content_type = "application/problem+json"),
