@@ -18,7 +18,8 @@ use crate::{wait, workspace};
 
 /// A run takes a minute; on a busy machine longer.
 const DEADLINE: Duration = Duration::from_secs(400);
-const SETTINGS: &str = include_str!("schemathesis.toml");
+const SETTINGS: [(&str, &str); 2] =
+    [("schemathesis.toml", include_str!("schemathesis.toml")), ("hooks.py", include_str!("hooks.py"))];
 
 /// Tests this program with a fresh data folder.
 pub fn run(roomlog: &Path) -> Result<()> {
@@ -53,11 +54,12 @@ fn test(schemathesis: &Path, folder: &Path, platform: &Platform) -> Result<()> {
     let administrator = platform.administrator_token()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(scene::set(address, &administrator, folder))?;
-    let settings = folder.join("schemathesis.toml");
-    std::fs::write(&settings, SETTINGS)?;
+    for (name, text) in SETTINGS {
+        std::fs::write(folder.join(name), text)?;
+    }
 
     let mut command = Command::new(schemathesis);
-    command.arg("--config-file").arg(&settings);
+    command.args(["--config-file", "schemathesis.toml"]);
     command.arg("run").arg(workspace::root().join("docs/openapi.json"));
     command.args(["--url", &format!("http://{address}"), "--no-color"]);
     // What it leaves behind goes with the folder.

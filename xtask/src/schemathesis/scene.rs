@@ -34,7 +34,7 @@ pub async fn set(address: SocketAddr, administrator: &str, folder: &Path) -> Res
     let room_id = text(&room, "room_id")?;
     let sub_room = json!({"name": "Corner", "parent_id": room_id, "history": "from_join"});
     let sub_room = api.command("POST", "/v1/rooms", token, &sub_room).await?;
-    let (mut messages, mut positions) = (Vec::new(), vec![text(&room, "position")?]);
+    let mut messages = Vec::new();
     for number in 0..MESSAGES {
         let mut message = json!({"text": format!("message {number}")});
         if let Some(last) = messages.last() {
@@ -42,7 +42,6 @@ pub async fn set(address: SocketAddr, administrator: &str, folder: &Path) -> Res
         }
         let sent = api.command("POST", &format!("/v1/rooms/{room_id}/messages"), token, &message).await?;
         messages.push(text(&sent, "message_id")?);
-        positions.push(text(&sent, "position")?);
     }
 
     let line = |line: u32, kind: &str, more: Value| {
@@ -63,7 +62,6 @@ pub async fn set(address: SocketAddr, administrator: &str, folder: &Path) -> Res
     for (name, values) in [
         ("rooms", &rooms[..]),
         ("messages", &messages),
-        ("positions", &positions),
         ("accounts", &accounts),
         ("sessions", &sessions),
         ("sources", &["irc".to_owned()]),
