@@ -17,7 +17,7 @@ static CHOSEN: OnceLock<&'static Target> = OnceLock::new();
 fn choose() -> &'static Target {
     let Ok(name) = std::env::var("ROOMLOG_FUZZ_TARGET") else {
         for target in TARGETS {
-            println!("{} {}", target.name, target.max_len);
+            println!("{} {} {}", target.name, target.max_len, target.inputs);
         }
         std::process::exit(0)
     };

@@ -20,12 +20,10 @@ use crate::writer::driver::clock_ms;
 
 const CODE_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// Describes the path of every import.
-#[derive(IntoParams)]
+#[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
-#[expect(dead_code, reason = "only describes")]
 pub struct SourcePath {
-    #[param(schema_with = described::source)]
+    #[param(schema_with = described::source, required = true)]
     source: String,
 }
 
@@ -44,7 +42,7 @@ pub struct SourcePath {
 pub async fn import(
     State(api): State<Api>,
     _: Administrator,
-    Path(source): Path<String>,
+    Path(SourcePath { source }): Path<SourcePath>,
     Json(body): Json<ImportRequest>,
 ) -> Result<Json<ImportAnswer>, Problem> {
     Box::pin(api.importer.import(&source, body)).await.map(Json)
@@ -53,7 +51,7 @@ pub async fn import(
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ProgressQuery {
-    #[param(schema_with = described::room_path)]
+    #[param(schema_with = described::room_path, required = true)]
     room: String,
 }
 
@@ -73,7 +71,7 @@ pub struct ProgressView {
 pub async fn progress(
     State(api): State<Api>,
     _: Administrator,
-    Path(source): Path<String>,
+    Path(SourcePath { source }): Path<SourcePath>,
     Query(query): Query<ProgressQuery>,
 ) -> Result<Json<ProgressView>, Problem> {
     let line = api.importer.progress(&source, &query.room).await?;
@@ -109,7 +107,7 @@ pub struct ClaimCodeView {
 pub async fn claim_code(
     State(api): State<Api>,
     _: Administrator,
-    Path(source): Path<String>,
+    Path(SourcePath { source }): Path<SourcePath>,
     Json(body): Json<ClaimCodeBody>,
 ) -> Result<(StatusCode, Json<ClaimCodeView>), Problem> {
     check_source(&source)?;

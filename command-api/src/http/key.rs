@@ -16,6 +16,7 @@ pub struct KeyHeader {
         rename = "Idempotency-Key",
         value_type = String,
         required = false,
+        format = "uuidv7",
         pattern = "^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
     )]
     key: Option<String>,

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
 
@@ -33,8 +34,8 @@ pub struct Options {
 #[derive(Clone, Copy)]
 enum Length {
     Seconds(u64),
-    /// So many inputs, whatever the machine: the same ones each time.
-    Inputs(u64),
+    /// As many inputs as the target says, whatever the machine: the same ones each time.
+    Inputs,
 }
 
 /// As a person runs it. Inputs that reached something new are kept and the next run goes on from them.
@@ -48,11 +49,11 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 }
 
 /// In continuous integration: the same inputs each time, from the seeds alone.
-pub fn run_briefly(inputs: u64) -> Result<()> {
+pub fn run_briefly() -> Result<()> {
     let fuzzer = Fuzzer::build()?;
     let folder = tempfile::tempdir()?;
     for target in fuzzer.targets(&[])? {
-        fuzzer.try_target(&target, folder.path(), Length::Inputs(inputs), 1)?;
+        fuzzer.try_target(&target, folder.path(), Length::Inputs, 1)?;
     }
     Ok(())
 }
@@ -61,7 +62,19 @@ struct Fuzzer(PathBuf);
 
 struct Target {
     name: String,
-    max_len: String,
+    max_len: u64,
+    inputs: u64,
+}
+
+impl FromStr for Target {
+    type Err = anyhow::Error;
+
+    /// As the fuzzer lists it.
+    fn from_str(line: &str) -> Result<Self> {
+        let mut words = line.split(' ');
+        let mut word = || words.next().with_context(|| format!("no target: {line}"));
+        Ok(Self { name: word()?.to_owned(), max_len: word()?.parse()?, inputs: word()?.parse()? })
+    }
 }
 
 impl Fuzzer {
@@ -94,11 +107,8 @@ impl Fuzzer {
     fn targets(&self, wanted: &[String]) -> Result<Vec<Target>> {
         let listed = workspace::run_quietly(Command::new(&self.0).env_remove("ROOMLOG_FUZZ_TARGET"))?;
         let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-        let all = listed.lines().filter_map(|line| line.split_once(' '));
-        let targets: Vec<Target> = all
-            .filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name))
-            .map(|(name, max_len)| Target { name: name.to_owned(), max_len: max_len.to_owned() })
-            .collect();
+        let mut targets = listed.lines().map(str::parse).collect::<Result<Vec<Target>>>()?;
+        targets.retain(|target| wanted.is_empty() || wanted.contains(&target.name));
         if let Some(unknown) =
             wanted.iter().find(|wanted| targets.iter().all(|target| target.name != **wanted))
         {
@@ -108,7 +118,7 @@ impl Fuzzer {
     }
 
     fn try_target(&self, target: &Target, folder: &Path, length: Length, seed: u32) -> Result<()> {
-        let Target { name, max_len } = target;
+        let Target { name, max_len, inputs } = target;
         let corpus = folder.join(name);
         let found = workspace::root().join("target/fuzz-found");
         for folder in [&corpus, &found] {
@@ -119,7 +129,7 @@ impl Fuzzer {
         fuzzer.arg(&corpus).arg(format!("-seed={seed}"));
         fuzzer.arg(match length {
             Length::Seconds(seconds) => format!("-max_total_time={seconds}"),
-            Length::Inputs(inputs) => format!("-runs={inputs}"),
+            Length::Inputs => format!("-runs={inputs}"),
         });
         fuzzer.arg(format!("-max_len={max_len}")).arg(format!("-rss_limit_mb={MEMORY_MIB}"));
         fuzzer.arg(format!("-timeout={LONGEST_SECONDS}"));
@@ -134,5 +144,17 @@ impl Fuzzer {
             );
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_listed_one_a_line() {
+        let target: Target = "client_frame 2048 300000".parse().unwrap();
+        assert_eq!((target.name.as_str(), target.max_len, target.inputs), ("client_frame", 2048, 300_000));
+        assert!("client_frame 2048".parse::<Target>().is_err() && "".parse::<Target>().is_err());
     }
 }
