@@ -73,6 +73,9 @@ async fn bodies() {
 #[tokio::test(flavor = "multi_thread")]
 async fn paths_queries_and_methods() {
     let s = scene().await;
+    // What is asked about below is in the stores.
+    let sent = s.server.send(&s.ada, &s.room, "hello").await;
+    s.server.history(&s.ada, &s.room, 10, sent["position"].as_str().unwrap()).await;
     let get = async |path: &str| s.server.get(path, &s.ada.token).await;
     get("/v1/rooms/nonsense").await.problem(400, "invalid_path");
     get("/v1/rooms/%ff").await.problem(400, "invalid_path");

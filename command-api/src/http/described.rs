@@ -3,7 +3,7 @@
 
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
-use crate::text::{MAX_EMAIL_LEN, MAX_MESSAGE_LEN, MAX_NAME_CHARS, MAX_PASSWORD_LEN, MIN_PASSWORD_CHARS};
+use crate::text::{MAX_EMAIL_LEN, MAX_MESSAGE_LEN, MAX_PASSWORD_LEN, MIN_PASSWORD_CHARS};
 
 pub fn email() -> Object {
     text("An e-mail address of at most 254 bytes of UTF-8.")
@@ -33,14 +33,6 @@ pub fn message() -> Object {
         .examples(["Hello!"])
         .max_length(Some(MAX_MESSAGE_LEN))
         .pattern(Some(r"\S"))
-        .build()
-}
-
-pub fn source() -> Object {
-    text("Name of the source: no control characters.")
-        .min_length(Some(1))
-        .max_length(Some(MAX_NAME_CHARS))
-        .pattern(Some(r"^[^\x00-\x1f\x7f-\x9f]*$"))
         .build()
 }
 

@@ -12,7 +12,6 @@ use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
-use super::described;
 use crate::accounts::no_such_account;
 use crate::import::{ImportAnswer, ImportRequest, check_source};
 use crate::sessions::secret;
@@ -23,7 +22,8 @@ const CODE_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub struct SourcePath {
-    #[param(schema_with = described::source, required = true)]
+    /// Name of the source: no control characters.
+    #[param(min_length = 1, max_length = 100, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     source: String,
 }
 
@@ -51,7 +51,11 @@ pub async fn import(
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ProgressQuery {
-    #[param(schema_with = described::room_path, required = true)]
+    /// As in the lines of an import.
+    #[param(
+        example = "ubuntu/support",
+        pattern = r"^[^\x00-\x1f\x7f-\x9f/]*[^\s\x00-\x1f\x7f-\x9f/][^\x00-\x1f\x7f-\x9f/]*(/[^\x00-\x1f\x7f-\x9f/]*[^\s\x00-\x1f\x7f-\x9f/][^\x00-\x1f\x7f-\x9f/]*)*$"
+    )]
     room: String,
 }
 
