@@ -19,7 +19,7 @@ use crate::trace::{TraceContext, reads_traces};
 pub struct LogRecord {
     pub offset: u64,
     pub value: Bytes,
-    /// The log's own time of the append, milliseconds since 1970.
+    /// What the log's own clock said at the append, milliseconds since 1970. Goes back where that clock is set back.
     pub append_time_ms: i64,
     /// The sampled trace that the record belongs to, as its header says; `None` also while this
     /// process does not [read traces](crate::trace::read_traces).

@@ -6,6 +6,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use sqlx::{Connection as _, SqliteConnection};
 use support::{Server, kafka, on_kafka};
 use uuid::Uuid;
 
@@ -95,4 +96,28 @@ async fn acknowledged_messages_survive_kills_on_kafka() {
     let settings: Vec<(&str, &str)> =
         settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     kill_and_repeat(Server::start_with(&settings).await).await;
+}
+
+/// A clock that was ahead, and has been put right since, stops nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_wrong_clock_the_next_start_decides_at_once() {
+    let mut server = Server::start().await;
+    let account = server.account("ada").await;
+    let room = server.room(&account, "Lounge").await;
+    server.kill().await;
+    let mut log = SqliteConnection::connect(server.data().join("log.db").to_str().unwrap()).await.unwrap();
+    let tables: Vec<String> =
+        sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE name GLOB '*_[0-9]*' AND type = 'table'")
+            .fetch_all(&mut log)
+            .await
+            .unwrap();
+    assert!(tables.len() > 1, "{tables:?}");
+    for table in tables {
+        // Every record was appended an hour from now.
+        let ahead = format!("UPDATE {table} SET append_time_ms = append_time_ms + 3600000");
+        sqlx::query(sqlx::AssertSqlSafe(ahead)).execute(&mut log).await.unwrap();
+    }
+    log.close().await.unwrap();
+    server.start_again().await;
+    server.send(&account, &room, "on time").await;
 }

@@ -8,8 +8,8 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use common::{Fixture, Server, eventually};
@@ -18,15 +18,16 @@ use roomlog_ws_fanout::Options;
 use tokio::io::AsyncReadExt;
 use tokio::runtime::{Builder, Runtime};
 
+const COMPRESSED: &str = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
 const START: &[u8] = br#"{"type":"start"}"#;
 
 /// A started socket without any code of its own.
-fn connect(address: SocketAddr, token: &str) -> TcpStream {
+fn connect(address: SocketAddr, token: &str, extensions: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
     let request = format!(
         "GET /v1/stream HTTP/1.1\r\nHost: {address}\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-         Sec-WebSocket-Protocol: roomlog.v1\r\nAuthorization: Bearer {token}\r\n\r\n"
+         Sec-WebSocket-Protocol: roomlog.v1\r\nAuthorization: Bearer {token}\r\n{extensions}\r\n"
     );
     stream.write_all(request.as_bytes()).unwrap();
     let mut head = Vec::new();
@@ -77,7 +78,7 @@ fn runtime(name: &'static str, threads: usize) -> Runtime {
     Builder::new_multi_thread().worker_threads(threads).thread_name(name).enable_all().build().unwrap()
 }
 
-fn memory_of_idle_sockets() {
+fn memory_of_idle_sockets(extensions: &str) {
     const SOCKETS: usize = 9_000;
     let writer = runtime("writer", 1);
     let server = runtime("server", 2);
@@ -91,9 +92,9 @@ fn memory_of_idle_sockets() {
     let deps = f.deps();
     let s = server.block_on(async { tokio::spawn(Server::start(deps, options)).await.unwrap() });
     let token = f.token(alice);
-    let mut streams: Vec<TcpStream> = (0..100).map(|_| connect(s.address, &token)).collect();
+    let mut streams: Vec<TcpStream> = (0..100).map(|_| connect(s.address, &token, extensions)).collect();
     let before = resident();
-    streams.extend((0..SOCKETS - 100).map(|_| connect(s.address, &token)));
+    streams.extend((0..SOCKETS - 100).map(|_| connect(s.address, &token, extensions)));
     let idle = resident();
     // And after each has been sent something.
     writer.block_on(f.send(room, alice, 10));
@@ -101,12 +102,12 @@ fn memory_of_idle_sockets() {
         scope.spawn(|| {
             for stream in &mut streams {
                 stream.set_read_timeout(Some(common::PATIENCE)).unwrap();
+                let (mut frames, mut events) = (Frames::default(), 0);
                 let mut bytes = [0; 4096];
-                let mut events = 0;
                 while events < 10 {
                     let read = stream.read(&mut bytes).unwrap();
-                    events += bytes[..read].windows(8).filter(|window| window == b"{\"type\":").count()
-                        - bytes[..read].windows(17).filter(|w| w == b"\"event\":{\"type\":\"m").count();
+                    frames.bytes.extend_from_slice(&bytes[..read]);
+                    events += frames.count();
                 }
             }
         });
@@ -116,7 +117,81 @@ fn memory_of_idle_sockets() {
     println!("bytes per socket: {:.0} idle, {:.0} after ten events", per_socket(idle), per_socket(after));
 }
 
-fn one_room_with_a_thousand_sockets() {
+/// Words as people use them: what a text of noise or of one letter would say of compression is worth nothing.
+fn chatter(seed: usize, len: usize) -> String {
+    const WORDS: [&str; 32] = [
+        "the",
+        "to",
+        "is",
+        "and",
+        "you",
+        "it",
+        "in",
+        "that",
+        "of",
+        "server",
+        "have",
+        "for",
+        "on",
+        "what",
+        "but",
+        "not",
+        "with",
+        "just",
+        "this",
+        "can",
+        "if",
+        "do",
+        "try",
+        "install",
+        "then",
+        "package",
+        "my",
+        "so",
+        "error",
+        "works",
+        "again",
+        "yesterday",
+    ];
+    let mut number = seed as u64 + 1;
+    let mut text = String::new();
+    while text.len() < len {
+        number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        text.push_str(WORDS[(number >> 59) as usize]);
+        text.push(' ');
+    }
+    text.truncate(len);
+    text
+}
+
+/// Counts whole frames in what a server sends.
+#[derive(Default)]
+struct Frames {
+    bytes: Vec<u8>,
+}
+
+impl Frames {
+    /// How many have ended since the last call.
+    fn count(&mut self) -> usize {
+        let (mut count, mut at) = (0, 0);
+        while let Some(&[_, second, ref rest @ ..]) = self.bytes.get(at..) {
+            let (header, len) = match (second, rest) {
+                (126, [high, low, ..]) => (4, usize::from(u16::from_be_bytes([*high, *low]))),
+                (126 | 127, _) => break,
+                (len, _) => (2, usize::from(len)),
+            };
+            if self.bytes.len() < at + header + len {
+                break;
+            }
+            at += header + len;
+            count += 1;
+        }
+        self.bytes.drain(..at);
+        count
+    }
+}
+
+fn one_room_with_a_thousand_sockets(extensions: &str) {
     const SOCKETS: usize = 1_000;
     const MESSAGES: usize = 400;
     let writer = runtime("writer", 1);
@@ -132,30 +207,24 @@ fn one_room_with_a_thousand_sockets() {
     let options = Options { max_per_account: SOCKETS, ..Options::default() };
     let s = server.block_on(async { tokio::spawn(Server::start(deps, options)).await.unwrap() });
     let token = f.token(alice);
-    let origin = Instant::now();
-    let received = Arc::new(AtomicU64::new(0));
+    let sent = Arc::new(Mutex::new(Vec::<Instant>::with_capacity(MESSAGES)));
+    let [received, bytes] = [(); 2].map(|()| Arc::new(AtomicU64::new(0)));
     let mut tasks = Vec::new();
     for _ in 0..SOCKETS {
-        let stream = connect(s.address, &token);
+        let stream = connect(s.address, &token, extensions);
         stream.set_nonblocking(true).unwrap();
-        let received = received.clone();
+        let (received, bytes, sent) = (received.clone(), bytes.clone(), sent.clone());
         tasks.push(client.spawn(async move {
             let mut stream = tokio::net::TcpStream::from_std(stream).unwrap();
             let mut latencies = Vec::with_capacity(MESSAGES);
-            let mut buffer = Vec::new();
+            let mut frames = Frames::default();
             while latencies.len() < MESSAGES {
-                stream.read_buf(&mut buffer).await.unwrap();
-                let text = String::from_utf8_lossy(&buffer);
-                let mut end = 0;
-                for (at, _) in text.match_indices("@@") {
-                    let Some((nanos, _)) = text[at + 2..].split_once(';') else { break };
-                    let sent = Duration::from_nanos(nanos.parse().unwrap());
-                    latencies.push((origin.elapsed() - sent).as_secs_f64() * 1e3);
+                let read = stream.read_buf(&mut frames.bytes).await.unwrap();
+                bytes.fetch_add(read as u64, Ordering::Relaxed);
+                for _ in 0..frames.count() {
+                    let sent = sent.lock().unwrap()[latencies.len()];
+                    latencies.push(sent.elapsed().as_secs_f64() * 1e3);
                     received.fetch_add(1, Ordering::Relaxed);
-                    end = at + 2;
-                }
-                if text.len() == buffer.len() || end > 0 {
-                    buffer.drain(..end.min(buffer.len()));
                 }
             }
             latencies
@@ -164,10 +233,10 @@ fn one_room_with_a_thousand_sockets() {
     let before = cpu_seconds("server");
     writer.block_on(async {
         let mut tick = tokio::time::interval(Duration::from_millis(50));
-        for _ in 0..MESSAGES {
+        for index in 0..MESSAGES {
             tick.tick().await;
-            let text = format!("@@{};{}", origin.elapsed().as_nanos(), "x".repeat(240));
-            f.world.send(room, alice, &text).await;
+            sent.lock().unwrap().push(Instant::now());
+            f.world.send(room, alice, &chatter(index, 256)).await;
         }
         let all = (SOCKETS * MESSAGES) as u64;
         eventually("all have all", || received.load(Ordering::Relaxed) == all).await;
@@ -178,15 +247,21 @@ fn one_room_with_a_thousand_sockets() {
     });
     latencies.sort_by(f64::total_cmp);
     let at = |share: f64| latencies[((latencies.len() - 1) as f64 * share) as usize];
+    let deliveries = (SOCKETS * MESSAGES) as f64;
     println!(
-        "send to socket: p50 {:.2} ms, p99 {:.2} ms; {:.2} CPU s per 1M deliveries",
+        "send to socket: p50 {:.2} ms, p99 {:.2} ms; {:.2} CPU s per 1M deliveries of {:.0} bytes",
         at(0.5),
         at(0.99),
-        cpu * 1e6 / (SOCKETS * MESSAGES) as f64
+        cpu * 1e6 / deliveries,
+        bytes.load(Ordering::Relaxed) as f64 / deliveries
     );
 }
 
 fn main() {
-    memory_of_idle_sockets();
-    one_room_with_a_thousand_sockets();
+    memory_of_idle_sockets("");
+    memory_of_idle_sockets(COMPRESSED);
+    for _ in 0..3 {
+        one_room_with_a_thousand_sockets("");
+        one_room_with_a_thousand_sockets(COMPRESSED);
+    }
 }

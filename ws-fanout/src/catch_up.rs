@@ -10,9 +10,9 @@ use roomlog_schemas::{Event, RoomId};
 use roomlog_stores::rooms::StoredEvent;
 use roomlog_stores::{SealError, StoreError};
 use tokio::time::Instant;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::encode::{entry_frame, event_frame};
+use crate::frame::Frame;
 use crate::hub::Hub;
 use crate::protocol::{GapReason, ServerFrame};
 use crate::queue::{SocketQueue, cost};
@@ -227,7 +227,7 @@ impl Reading {
     }
 
     /// Sends the next event; true if it ends the membership.
-    fn send(&mut self, seq: Seq, event: &Event, frame: Utf8Bytes) -> bool {
+    fn send(&mut self, seq: Seq, event: &Event, frame: Frame) -> bool {
         debug_assert_eq!(seq, self.step.next, "only the next event is sent");
         self.push(frame);
         self.step.next = seq + 1;
@@ -295,7 +295,7 @@ impl Reading {
         Ok(hub.store_covers(room.partition, needed, deadline).await?.then_some(needed))
     }
 
-    fn push(&mut self, frame: Utf8Bytes) {
+    fn push(&mut self, frame: Frame) {
         self.sent += cost(&frame);
         self.step.queue.push(frame);
     }

@@ -7,8 +7,8 @@ use roomlog_schemas::{Event, RoomId};
 use roomlog_stores::{SealError, Sealer};
 use roomlog_web::view::{EventView, open_event};
 use serde::Serialize;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
+use crate::frame::Frame;
 use crate::protocol;
 use crate::ring::Entry;
 
@@ -21,7 +21,7 @@ struct EventFrame {
 }
 
 /// The entry's frame, made when first asked for.
-pub(crate) async fn entry_frame(sealer: &Sealer, entry: &Arc<Entry>) -> Result<Utf8Bytes, SealError> {
+pub(crate) async fn entry_frame(sealer: &Sealer, entry: &Arc<Entry>) -> Result<Frame, SealError> {
     if let Some(frame) = entry.frame.get() {
         return Ok(frame.clone());
     }
@@ -34,11 +34,11 @@ pub(crate) async fn event_frame(
     sealer: &Sealer,
     event: &Event,
     record_time_ms: i64,
-) -> Result<Utf8Bytes, SealError> {
+) -> Result<Frame, SealError> {
     let view = open_event(sealer, event, record_time_ms).await?;
     let (Some(event), Some((room_id, seq))) = (view, event.timeline()) else {
         debug_assert!(false, "only events of a timeline are sent");
-        return Ok(Utf8Bytes::default());
+        return Ok(Frame::plain(&""));
     };
-    Ok(protocol::frame(&EventFrame { r#type: protocol::EVENT, room_id, seq, event }))
+    Ok(Frame::event(&EventFrame { r#type: protocol::EVENT, room_id, seq, event }))
 }

@@ -13,6 +13,8 @@ pub struct Options {
     pub max_per_account: usize,
     /// A message from a client with more bytes closes its socket.
     pub max_client_frame: usize,
+    /// Events of so many bytes and more go out compressed to clients that take `permessage-deflate`; `None` declines it.
+    pub compress_from: Option<usize>,
     /// Most rooms in `since`.
     pub max_since_rooms: usize,
     /// Commands of one socket that have no answer yet; more are rejected.
@@ -66,6 +68,7 @@ impl Default for Options {
             max_per_account: 64,
             // A text of 64 KiB in which every byte is escaped (six times as long), and what is around it.
             max_client_frame: 512 * 1024,
+            compress_from: Some(256),
             max_since_rooms: 2_000,
             max_commands: 16,
             start_timeout: Duration::from_secs(10),

@@ -8,7 +8,8 @@ use roomlog_web::Problem;
 use roomlog_web::commands::{Answer, ClientCommand};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use crate::frame::Frame;
 
 /// What a client has to offer, and is answered.
 pub const SUBPROTOCOL: &str = "roomlog.v1";
@@ -193,13 +194,9 @@ impl ServerFrame<'_> {
         Self::Gap { room_id, from, to: None, reason: GapReason::Quarantined }
     }
 
-    pub fn encode(&self) -> Utf8Bytes {
-        frame(self)
+    pub fn encode(&self) -> Frame {
+        Frame::plain(self)
     }
-}
-
-pub(crate) fn frame(value: &impl Serialize) -> Utf8Bytes {
-    serde_json::to_string(value).expect("frames have text keys and plain values").into()
 }
 
 #[cfg(test)]

@@ -82,19 +82,19 @@ fn frames_look_as_described() {
     let started =
         ServerFrame::Started { log_id: "log", rooms: BTreeMap::from([(room_id, 3)]), not_member: vec![] };
     assert_eq!(
-        started.encode().as_str(),
+        started.encode().text(),
         format!(r#"{{"type":"started","log_id":"log","rooms":{{"{ROOM}":3}},"not_member":[]}}"#)
     );
     assert_eq!(
-        ServerFrame::Hidden { room_id, from: 2, to: 4 }.encode().as_str(),
+        ServerFrame::Hidden { room_id, from: 2, to: 4 }.encode().text(),
         format!(r#"{{"type":"hidden","room_id":"{ROOM}","from":2,"to":4}}"#)
     );
     assert_eq!(
-        ServerFrame::Gap { room_id, from: 2, to: Some(4), reason: GapReason::Lost }.encode().as_str(),
+        ServerFrame::Gap { room_id, from: 2, to: Some(4), reason: GapReason::Lost }.encode().text(),
         format!(r#"{{"type":"gap","room_id":"{ROOM}","from":2,"to":4,"reason":"lost"}}"#)
     );
     assert_eq!(
-        ServerFrame::quarantined(room_id, 2).encode().as_str(),
+        ServerFrame::quarantined(room_id, 2).encode().text(),
         format!(r#"{{"type":"gap","room_id":"{ROOM}","from":2,"reason":"quarantined"}}"#)
     );
 }

@@ -8,10 +8,10 @@ use futures::task::AtomicWaker;
 use roomlog_schemas::event::Seq;
 use roomlog_schemas::{AccountId, RoomId, SessionId};
 use tokio::time::Instant;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tracing::Span;
 
 use crate::CloseReason;
+use crate::frame::Frame;
 use crate::partition::Lease;
 
 /// What one frame costs besides its bytes, which are shared.
@@ -27,7 +27,7 @@ pub(crate) struct SocketQueue {
 
 #[derive(Default)]
 pub(crate) struct Inbox {
-    pub frames: VecDeque<Utf8Bytes>,
+    pub frames: VecDeque<Frame>,
     /// Each ends when all frames that are in front of it have been written.
     pub writes: Vec<Span>,
     pub notices: Vec<Notice>,
@@ -73,7 +73,7 @@ impl SocketQueue {
     }
 
     /// A live event, with the span of its writing; false if there is no room for it.
-    pub fn push_live(&self, frame: &Utf8Bytes, write: Option<Span>) -> bool {
+    pub fn push_live(&self, frame: &Frame, write: Option<Span>) -> bool {
         let mut inner = self.lock();
         if inner.bytes > 0 && inner.bytes + cost(frame) > self.limit {
             inner.inbox.overflowed.get_or_insert_with(Instant::now);
@@ -87,7 +87,7 @@ impl SocketQueue {
     }
 
     /// A frame that the socket's own task made, which looks after the bound itself.
-    pub fn push(&self, frame: Utf8Bytes) {
+    pub fn push(&self, frame: Frame) {
         self.lock().push(frame);
         self.waker.wake();
     }
@@ -168,15 +168,15 @@ impl SocketQueue {
 }
 
 impl Inner {
-    fn push(&mut self, frame: Utf8Bytes) {
+    fn push(&mut self, frame: Frame) {
         self.bytes += cost(&frame);
         self.inbox.frames.push_back(frame);
     }
 }
 
 /// What a frame counts for until it is written.
-pub(crate) fn cost(frame: &Utf8Bytes) -> usize {
-    frame.len() + FRAME_OVERHEAD
+pub(crate) fn cost(frame: &Frame) -> usize {
+    frame.text().len() + FRAME_OVERHEAD
 }
 
 #[cfg(test)]
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn what_is_taken_counts_until_it_is_written() {
-        let frame = Utf8Bytes::from_static("0123456789");
+        let frame = Frame::plain(&"01234567");
         let queue = SocketQueue::new(AccountId::from_u128(1), SessionId::from_u128(2), 2 * cost(&frame));
         let mut inbox = Inbox::default();
         assert!(!queue.take(&mut inbox));
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_frame_larger_than_the_queue_goes_out_alone() {
-        let frame = Utf8Bytes::from_static("0123456789");
+        let frame = Frame::plain(&"01234567");
         let queue = SocketQueue::new(AccountId::from_u128(1), SessionId::from_u128(2), 1);
         assert!(queue.push_live(&frame, None));
         assert!(!queue.push_live(&frame, None));

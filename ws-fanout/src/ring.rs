@@ -5,7 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use roomlog_schemas::event::Seq;
 use roomlog_schemas::{AccountId, Event, RoomId};
-use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use crate::frame::Frame;
 
 /// What an entry costs besides its content.
 const ENTRY_BYTES: usize = 600;
@@ -20,7 +21,7 @@ pub(crate) struct Entry {
     pub record_time_ms: i64,
     pub event: Event,
     /// The frame for clients, once anybody has asked for it.
-    pub frame: OnceLock<Utf8Bytes>,
+    pub frame: OnceLock<Frame>,
 }
 
 impl Entry {
@@ -35,14 +36,14 @@ impl Entry {
         leaver(&self.event)
     }
 
-    /// Bytes of memory, roughly: the sealed content, and the same as text in a frame.
+    /// Bytes of memory, roughly: the sealed content, the same as text in a frame, and that compressed.
     pub fn cost(&self) -> usize {
         let content = match &self.event {
             Event::MessageSent(e) => e.text.len(),
             Event::RoomCreated(e) => e.name.len(),
             _ => 0,
         };
-        ENTRY_BYTES + 2 * content
+        ENTRY_BYTES + 3 * content
     }
 }
 

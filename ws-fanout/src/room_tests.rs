@@ -1,7 +1,7 @@
 use roomlog_schemas::{AccountId, MemberLeft, SessionId};
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::*;
+use crate::frame::Frame;
 use crate::queue::Inbox;
 
 const ROOM: RoomId = RoomId::from_u128(1);
@@ -11,7 +11,7 @@ const OTHER: AccountId = AccountId::from_u128(3);
 fn entry(seq: Seq, leaver: AccountId) -> Arc<Entry> {
     let event = MemberLeft { room_id: ROOM, seq, account_id: leaver, imported: None }.into();
     let entry = Entry::new(&event, 10 * seq, 0).unwrap();
-    entry.frame.set(Utf8Bytes::from(seq.to_string())).unwrap();
+    entry.frame.set(Frame::plain(&seq)).unwrap();
     Arc::new(entry)
 }
 
@@ -34,7 +34,7 @@ fn received(queue: &SocketQueue) -> (Vec<String>, Vec<String>) {
     let mut inbox = Inbox::default();
     queue.take(&mut inbox);
     (
-        inbox.frames.iter().map(|frame| frame.to_string()).collect(),
+        inbox.frames.iter().map(|frame| frame.text().to_owned()).collect(),
         inbox.notices.iter().map(|notice| format!("{notice:?}")).collect(),
     )
 }

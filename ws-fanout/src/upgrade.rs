@@ -19,7 +19,7 @@ use crate::opening::{self, Place};
 use crate::partition::Partition;
 use crate::protocol::{BEARER_PREFIX, SUBPROTOCOL};
 use crate::socket::Socket;
-use crate::{handle, origin};
+use crate::{compression, handle, origin};
 
 /// Parameters that somebody may mistake for a place for a token.
 const TOKEN_PARAMETERS: [&str; 6] = ["access_token", "token", "bearer", "authorization", "auth", "jwt"];
@@ -74,11 +74,13 @@ async fn upgrade(hub: Arc<Hub>, request: &Parts, upgraded: Option<OnUpgrade>) ->
     }
     let place = Place::take(&hub, who)?;
     let opened = opening::open(place).await?;
+    let extensions = compression(headers, &hub);
+    let takes_compressed = extensions.is_some();
 
     hub.clone().tasks.spawn(async move {
         // A client that vanishes now has not become a socket.
         if let Ok(upgraded) = upgraded.await {
-            Box::pin(Socket::run(hub, upgraded, opened, who)).await;
+            Box::pin(Socket::run(hub, upgraded, opened, who, takes_compressed)).await;
         }
     });
     let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
@@ -87,7 +89,18 @@ async fn upgrade(hub: Arc<Hub>, request: &Parts, upgraded: Option<OnUpgrade>) ->
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
     headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    if let Some(extensions) = extensions {
+        headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, extensions);
+    }
     Ok(response)
+}
+
+/// What is answered to the extensions that the client offers, if one is taken.
+fn compression(headers: &HeaderMap, hub: &Hub) -> Option<HeaderValue> {
+    hub.options.compress_from?;
+    let offers = headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS).into_iter();
+    let accepted = compression::accept(offers.filter_map(|value| value.to_str().ok()))?;
+    HeaderValue::try_from(accepted).ok()
 }
 
 /// Whether the service runs, and every tail that is to run always has caught up.

@@ -64,7 +64,7 @@ macro_rules! event_log_conformance {
                 the_largest_record_is_taken_and_a_larger_one_refused,
                 an_empty_value_stays_a_record,
                 a_partition_that_does_not_exist_is_refused,
-                append_times_never_go_back,
+                append_times_are_read_as_they_were_told,
             }
             read {
                 a_reader_begins_at_any_offset_up_to_the_end,

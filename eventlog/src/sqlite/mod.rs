@@ -37,7 +37,7 @@ use crate::tail::{Tail, TailReader};
 /// * An append that resolves with `Unavailable` was **not** written and never will be: the disk
 ///   was full, the file could not be written, or too many appends were waiting. Later appends work
 ///   once there is space again. Only a commit that failed half-way is an `UnknownOutcome`.
-/// * Offsets of a partition are contiguous from 0; append times never go back within one.
+/// * Offsets of a partition are contiguous from 0. Append times are the wall clock's: where that is set back, so are they.
 /// * Dropping the log writes what is still waiting, and blocks until that is done. Readers that
 ///   outlive it give what is in memory and then `Fatal`.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ impl SqliteLog {
         let connection = schema::open_writer(path, counts)?;
         let ends = schema::ends(&connection)?;
         let tails = Arc::new(PerPartition::new(ends.counts(), |partition| {
-            let next = ends.get(partition).map_or(0, |end| end.next);
+            let next = ends.get(partition).copied().unwrap_or_default();
             Tail::starting_at(next)
         }));
         let queue = Arc::new(Queue::default());

@@ -18,15 +18,6 @@ const VERSION: i64 = 1;
 /// "RLOG": tells the file from other SQLite files.
 const APPLICATION_ID: i64 = 0x524c_4f47;
 
-/// Where a partition ends.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct End {
-    /// The next offset to be written.
-    pub next: u64,
-    /// Append time of the record before it, 0 if there is none.
-    pub time_ms: i64,
-}
-
 /// The connection that writes and checkpoints. A new file gets these counts.
 pub(super) fn open_writer(path: &Path, counts: PartitionCounts) -> Result<Connection, LogError> {
     let is_new = !path.exists();
@@ -130,23 +121,20 @@ pub(super) fn table(partition: TopicPartition) -> String {
     format!("{}_{}", partition.topic, partition.partition)
 }
 
-/// Where each partition ends, with the counts that the file was made with.
-pub(super) fn ends(connection: &Connection) -> Result<PerPartition<End>, LogError> {
+/// The next offset to be written of each partition, with the counts that the file was made with.
+pub(super) fn ends(connection: &Connection) -> Result<PerPartition<u64>, LogError> {
     let count = |topic: Topic| {
         connection
             .query_row("SELECT count FROM partitions WHERE topic = ?", [topic.name()], |row| row.get(0))
             .map_err(unavailable)
     };
     let counts = PartitionCounts { accounts: count(Topic::Accounts)?, rooms: count(Topic::Rooms)? };
-    let mut ends = PerPartition::new(counts, |_| End::default());
+    let mut ends = PerPartition::new(counts, |_| 0);
     for partition in counts.all() {
-        let sql =
-            format!("SELECT offset, append_time_ms FROM {} ORDER BY offset DESC LIMIT 1", table(partition));
-        let last = connection
-            .query_row(&sql, [], |row| Ok(End { next: row.get::<_, u64>(0)? + 1, time_ms: row.get(1)? }))
-            .optional()
-            .map_err(unavailable)?;
-        *ends.get_mut(partition)? = last.unwrap_or_default();
+        let sql = format!("SELECT offset FROM {} ORDER BY offset DESC LIMIT 1", table(partition));
+        let last: Option<u64> =
+            connection.query_row(&sql, [], |row| row.get(0)).optional().map_err(unavailable)?;
+        *ends.get_mut(partition)? = last.map_or(0, |offset| offset + 1);
     }
     Ok(ends)
 }

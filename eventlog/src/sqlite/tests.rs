@@ -66,7 +66,7 @@ async fn key_and_headers_can_be_looked_at_with_sqlite_itself() {
 }
 
 #[tokio::test]
-async fn append_times_never_go_back() {
+async fn a_clock_that_was_ahead_is_forgotten() {
     let folder = TempDir::new().unwrap();
     let log = open(&folder);
     let first = log.append(ROOMS_0, record("a")).await.unwrap();
@@ -77,7 +77,8 @@ async fn append_times_never_go_back() {
         .execute("UPDATE rooms_0 SET append_time_ms = ?", [ahead])
         .unwrap();
     let second = open(&folder).append(ROOMS_0, record("b")).await.unwrap();
-    assert_eq!(second, Appended { offset: 1, append_time_ms: ahead });
+    assert_eq!(second.offset, 1);
+    assert!(second.append_time_ms < ahead, "an owner would take its own clock for wrong, and not decide");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use super::queue::{Queue, Waiting};
-use super::schema::{self, End, table, unavailable};
+use super::schema::{self, table, unavailable};
 use crate::per_partition::PerPartition;
 use crate::port::{Appended, LogError, LogRecord};
 use crate::tail::Tail;
@@ -31,7 +31,7 @@ pub(super) struct Writer {
     path: PathBuf,
     /// `None` after a transaction that could not even be rolled back, until the file opens again.
     connection: Option<Connection>,
-    ends: PerPartition<End>,
+    ends: PerPartition<u64>,
     inserts: PerPartition<String>,
     tails: Arc<PerPartition<Arc<Tail>>>,
     queue: Arc<Queue>,
@@ -45,7 +45,7 @@ impl Writer {
     pub fn new(
         path: PathBuf,
         connection: Connection,
-        ends: PerPartition<End>,
+        ends: PerPartition<u64>,
         tails: Arc<PerPartition<Arc<Tail>>>,
         queue: Arc<Queue>,
         most_pages: Arc<AtomicU32>,
@@ -219,14 +219,13 @@ fn watched(connection: Connection) -> Connection {
 fn insert(
     connection: &Connection,
     inserts: &PerPartition<String>,
-    ends: &mut PerPartition<End>,
-    now_ms: i64,
+    ends: &mut PerPartition<u64>,
+    append_time_ms: i64,
     append: &Waiting,
 ) -> Result<LogRecord, LogError> {
-    let end = ends.get_mut(append.partition)?;
-    let offset = end.next;
-    let append_time_ms = now_ms.max(end.time_ms);
-    *end = End { next: offset + 1, time_ms: append_time_ms };
+    let next = ends.get_mut(append.partition)?;
+    let offset = *next;
+    *next += 1;
     let record = &append.record;
     connection
         .prepare_cached(inserts.get(append.partition)?)

@@ -46,6 +46,8 @@ pub struct Config {
     /// Megabytes of keys kept in memory.
     pub key_cache_mb: usize,
     pub max_connections: usize,
+    /// Events of so many bytes and more go out compressed to sockets that take `permessage-deflate`; 0: none does.
+    pub compress_from: usize,
     /// Where spans are sent by OTLP/gRPC, for example `http://127.0.0.1:4317`; empty: nowhere.
     pub otlp_endpoint: String,
     /// Of the traces that begin here, the part that is sampled, from 0 to 1.
@@ -76,6 +78,7 @@ impl Default for Config {
             administrator_token_file: None,
             key_cache_mb: 32,
             max_connections: 20_000,
+            compress_from: 256,
             otlp_endpoint: String::new(),
             otlp_sample_ratio: 0.01,
             limits: Limits::default(),

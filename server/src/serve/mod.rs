@@ -135,6 +135,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             FanoutOptions {
                 origins: config.origins(),
                 tail_all: platform.broadcasts.is_none(),
+                compress_from: (config.compress_from > 0).then_some(config.compress_from),
                 ..FanoutOptions::default()
             },
         );

@@ -10,14 +10,14 @@ use futures::stream::FuturesUnordered;
 use roomlog_schemas::AccountId;
 use roomlog_web::Problem;
 use roomlog_web::commands::Commands;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tracing::{Instrument, Span};
 
 use super::Socket;
+use crate::frame::Frame;
 use crate::protocol::{CommandFrame, ServerFrame};
 
 /// Commands that have no answer yet.
-pub(super) type InFlight = FuturesUnordered<BoxFuture<'static, Utf8Bytes>>;
+pub(super) type InFlight = FuturesUnordered<BoxFuture<'static, Frame>>;
 
 impl Socket {
     pub(super) fn command(&mut self, frame: CommandFrame) {
@@ -59,7 +59,7 @@ impl Socket {
     }
 }
 
-async fn run(commands: Arc<dyn Commands>, account: AccountId, frame: CommandFrame) -> Utf8Bytes {
+async fn run(commands: Arc<dyn Commands>, account: AccountId, frame: CommandFrame) -> Frame {
     let CommandFrame { id, key, command } = frame;
     // A socket lives longer than a trace: each command begins one.
     let span = match roomlog_telemetry::is_on() {

@@ -30,6 +30,7 @@ use self::gather::Gather;
 use self::outgoing::Unflushed;
 use self::refreshing::Refreshing;
 use self::rooms::{Rooms, Starts};
+use crate::compression::Inflate;
 use crate::hub::Hub;
 use crate::opening::{Opened, Place};
 use crate::partition::Lease;
@@ -41,7 +42,9 @@ pub(crate) struct Socket {
     /// Before `place`: leaves the rooms while the place is still taken.
     rooms: Rooms,
     place: Place,
-    stream: WebSocketStream<Gather<TokioIo<Upgraded>>>,
+    stream: WebSocketStream<Inflate<Gather<TokioIo<Upgraded>>>>,
+    /// From so many bytes on events go out compressed, if this client takes that.
+    compress_from: Option<usize>,
     phase: Phase,
     inbox: Inbox,
     unflushed: Unflushed,
@@ -74,7 +77,13 @@ impl Phase {
 
 impl Socket {
     /// Runs until the socket is closed.
-    pub async fn run(hub: Arc<Hub>, upgraded: Upgraded, opened: Opened, who: Authenticated) {
+    pub async fn run(
+        hub: Arc<Hub>,
+        upgraded: Upgraded,
+        opened: Opened,
+        who: Authenticated,
+        takes_compressed: bool,
+    ) {
         let options = &hub.options;
         let config = WebSocketConfig::default()
             .read_buffer_size(options.read_buffer)
@@ -82,6 +91,7 @@ impl Socket {
             .max_message_size(Some(options.max_client_frame))
             .max_frame_size(Some(options.max_client_frame));
         let io = Gather::new(TokioIo::new(upgraded), options.write_buffer);
+        let io = Inflate::new(io, takes_compressed.then_some(options.max_client_frame));
         let stream = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
         let now = Instant::now();
         let deadline = now + options.start_timeout;
@@ -90,6 +100,7 @@ impl Socket {
             rooms: Rooms::new(hub.clone(), place.queue.clone(), &rooms, &ends),
             place,
             stream,
+            compress_from: options.compress_from.filter(|_| takes_compressed),
             phase: Phase::Opened { deadline, ends },
             inbox: Inbox::default(),
             unflushed: Unflushed::default(),

@@ -13,6 +13,8 @@ use crate::queue::cost;
 pub(super) struct Unflushed {
     frames: u64,
     bytes: u64,
+    /// Bytes that compression has saved.
+    saved: u64,
     /// As the queue counts them.
     cost: usize,
     needs_flush: bool,
@@ -31,10 +33,12 @@ impl Socket {
                 Poll::Pending => return has_moved,
             }
             let Some(frame) = self.inbox.frames.pop_front() else { break };
+            let message = frame.message(self.compress_from);
             self.unflushed.frames += 1;
-            self.unflushed.bytes += frame.len() as u64;
+            self.unflushed.bytes += message.len() as u64;
+            self.unflushed.saved += frame.text().len().saturating_sub(message.len()) as u64;
             self.unflushed.cost += cost(&frame);
-            if !self.send(Message::Text(frame)) {
+            if !self.send(message) {
                 return self.done();
             }
             has_moved = true;
@@ -73,11 +77,12 @@ impl Socket {
     }
 
     fn flushed(&mut self) {
-        let Unflushed { frames, bytes, cost, .. } = std::mem::take(&mut self.unflushed);
+        let Unflushed { frames, bytes, saved, cost, .. } = std::mem::take(&mut self.unflushed);
         // Nothing is kept for a quiet socket, here as well.
         self.inbox.writes = Vec::new();
         self.hub.telemetry.frames.increment(frames);
         self.hub.telemetry.bytes.increment(bytes);
+        self.hub.telemetry.saved.increment(saved);
         if cost > 0 {
             self.place.queue.written(cost);
         }
