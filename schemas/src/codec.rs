@@ -49,6 +49,9 @@ pub fn encode_event(event: &Event) -> Result<Bytes, CodecError> {
 pub fn decode_event(value: &[u8], announced: &Announced) -> Result<Event, CodecError> {
     let (version, datum) = split(value, announced)?;
     let version = next_build::read_as(version);
+    if !Event::NAMES.contains(&version.name.as_str()) {
+        return Err(CodecError::UnknownEvent(version.name.clone()));
+    }
     with_latest(&version, datum, |reader, datum| Event::read(&version.name, reader, datum))
 }
 

@@ -82,7 +82,9 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let seed = options.seed.unwrap_or_else(time_as_seed);
     let roomlog = match &options.roomlog {
         // It can be one of a later build besides.
-        None if options.figures.is_none() => build::build_with("roomlog", options.build, &["chaos-next-build"])?,
+        None if options.figures.is_none() => {
+            build::build_with("roomlog", options.build, &["chaos-next-build"])?
+        }
         given => build::given_or_built("roomlog", given.as_deref(), options.build)?,
     };
     if let Some(which) = options.figures {

@@ -300,7 +300,7 @@ pub struct Servers {
 impl Servers {
     /// Has to be called within the runtime that carries the connections.
     pub fn start() -> Result<Self> {
-        let instance = cluster::Instance::ephemeral("chaos");
+        let instance = cluster::Instance::killed();
         let (mut ways, mut detours) = (Ways::default(), Vec::new());
         for process in groups(Profile::Distributed).iter().flat_map(Group::process_names) {
             let listen = platform::free_address()?;
