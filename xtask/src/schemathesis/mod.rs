@@ -33,6 +33,7 @@ pub fn run(roomlog: &Path) -> Result<()> {
         groups: Group::all_in_one(1),
         port: None,
         environment: bench::settings(Kind::Embedded, Vec::new(), 0, None),
+        own_environment: Vec::new(),
     };
     let mut platform = platform::start_without_proxy(&spec)?;
     let tested = test(&schemathesis, folder.path(), &platform);
