@@ -10,11 +10,13 @@ use roomlog_domain::{Command, Context, ImportBatch, ImportItem, ImportKind, Reje
 use roomlog_eventlog::{Topic, TopicPartition};
 use roomlog_schemas::{AccountId, MessageId, RoomId};
 use roomlog_stores::sealing::aad;
+use roomlog_web::described::natural_number;
 use roomlog_web::{Position, Problem};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
+use crate::http::described;
 use crate::service::{DEADLINE, Service, generate_key, problem, rejected};
 use crate::text;
 use crate::writer::driver::clock_ms;
@@ -31,6 +33,7 @@ const MAX_RECORD_LINES: usize = 500;
 #[serde(deny_unknown_fields)]
 pub struct Line {
     /// Place in the source; rises within a room.
+    #[schema(schema_with = natural_number)]
     pub line: u64,
     /// Unique in the source.
     pub id: String,
@@ -62,9 +65,9 @@ pub enum LineKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImportRequest {
-    /// Path of names, `root/sub`.
-    #[schema(example = "ubuntu/support")]
+    #[schema(schema_with = described::room_path)]
     pub room: String,
+    #[schema(max_items = 2000)]
     pub lines: Vec<Line>,
 }
 
@@ -78,7 +81,6 @@ pub struct ImportAnswer {
     pub already: u64,
     /// Lines left out, or taken in without their reply link.
     pub problems: Vec<LineProblem>,
-    #[schema(value_type = Option<String>)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<Position>,
 }

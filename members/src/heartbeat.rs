@@ -1,5 +1,6 @@
 //! What a process says of itself.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use roomlog_eventlog::TopicPartition;
@@ -88,6 +89,10 @@ pub struct Heartbeat {
     /// Partitions whose state it has in memory, read to near the end: it can take over at once.
     #[serde(default)]
     pub warm: Vec<TopicPartition>,
+    /// The projections that it can fill, each with the version of its rows. (Builds that did not say so yet filled
+    /// version 1 of every one.)
+    #[serde(default)]
+    pub projections: BTreeMap<String, u32>,
 }
 
 impl Heartbeat {
@@ -102,11 +107,17 @@ impl Heartbeat {
             owned: Vec::new(),
             unable: Vec::new(),
             warm: Vec::new(),
+            projections: BTreeMap::new(),
         }
     }
 
     pub fn has_role(&self, role: Role) -> bool {
         self.roles.contains(&role)
+    }
+
+    /// Of the rows that it fills.
+    pub fn version_of(&self, projection: &str) -> u32 {
+        self.projections.get(projection).copied().unwrap_or(1)
     }
 
     pub fn owns(&self, partition: TopicPartition) -> Option<&Owned> {

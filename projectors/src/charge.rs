@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use roomlog_eventlog::TopicPartition;
-use roomlog_members::{Handle, Millis, ProcessId, Role, Roster, rendezvous};
+use roomlog_members::{Handle, Heartbeat, Millis, ProcessId, Role, Roster, rendezvous};
 use roomlog_stores::progress::Projection;
 
 use crate::status::Cell;
@@ -27,17 +27,49 @@ pub(crate) async fn watch(members: &Handle, cells: &[Arc<Cell>]) -> Infallible {
     let mut settled = Settled::default();
     let mut shared_by = Vec::new();
     loop {
-        let processes = settled.look(&members.roster(), members.now()).map(<[ProcessId]>::to_vec);
-        if let Some(processes) = processes.filter(|processes| *processes != shared_by) {
-            shared_by = processes;
+        let sharers = settled.look(&members.roster(), members.now()).map(<[Sharer]>::to_vec);
+        if let Some(sharers) = sharers.filter(|sharers| *sharers != shared_by) {
+            shared_by = sharers;
             for cell in cells {
-                let work = work(cell.projection, cell.partition);
-                let first = rendezvous::order(&work, shared_by.iter().copied()).first().copied();
-                cell.put_in_charge(first == Some(me));
+                // Where no other process has this version, what was goes on.
+                if let Some(first) = first(&shared_by, cell.projection, cell.version, cell.partition) {
+                    cell.put_in_charge(first == me);
+                }
             }
         }
         // Whatever it was: look again.
         let _ = tokio::time::timeout(LOOK, heard.changed()).await;
+    }
+}
+
+/// Who works on this version of a projection in this partition; `None` if nobody has it.
+fn first(
+    sharers: &[Sharer],
+    projection: Projection,
+    version: u32,
+    partition: TopicPartition,
+) -> Option<ProcessId> {
+    let with_it = sharers.iter().filter(|sharer| sharer.fills(projection, version));
+    let order = rendezvous::order(&work(projection, partition), with_it.map(|sharer| sharer.process));
+    order.first().copied()
+}
+
+/// A process that shares the work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Sharer {
+    process: ProcessId,
+    /// Of each projection's rows, in the order of [`Projection::ALL`].
+    versions: [u32; Projection::ALL.len()],
+}
+
+impl Sharer {
+    fn of(heartbeat: &Heartbeat) -> Self {
+        let versions = Projection::ALL.map(|projection| heartbeat.version_of(projection.name()));
+        Self { process: heartbeat.process, versions }
+    }
+
+    fn fills(&self, projection: Projection, version: u32) -> bool {
+        Projection::ALL.iter().zip(self.versions).any(|(one, its)| *one == projection && its == version)
     }
 }
 
@@ -49,26 +81,26 @@ fn work(projection: Projection, partition: TopicPartition) -> String {
 /// The processes that share the work, as soon as they have been the same for a while.
 #[derive(Default)]
 struct Settled {
-    processes: Vec<ProcessId>,
+    sharers: Vec<Sharer>,
     since: Millis,
 }
 
 impl Settled {
     /// `None`: too early to tell, or nobody to hand the work to. What was goes on.
-    fn look(&mut self, roster: &Roster, now: Millis) -> Option<&[ProcessId]> {
+    fn look(&mut self, roster: &Roster, now: Millis) -> Option<&[Sharer]> {
         let living: Vec<_> =
-            roster.with_role(now, Role::Projectors).map(|member| member.heartbeat.process).collect();
-        if living != self.processes {
-            (self.processes, self.since) = (living, now);
+            roster.with_role(now, Role::Projectors).map(|member| Sharer::of(&member.heartbeat)).collect();
+        if living != self.sharers {
+            (self.sharers, self.since) = (living, now);
         }
         let quiet = (now - self.since).min(roster.hearing_for(now));
-        (quiet >= SETTLE_MS && !self.processes.is_empty()).then_some(&self.processes[..])
+        (quiet >= SETTLE_MS && !self.sharers.is_empty()).then_some(&self.sharers[..])
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use roomlog_members::{HEARTBEAT_MS, Heartbeat, SILENCE_MS};
+    use roomlog_members::{HEARTBEAT_MS, SILENCE_MS};
 
     use super::*;
 
@@ -98,7 +130,8 @@ mod tests {
         }
 
         fn look(&mut self, now: Millis) -> Option<Vec<ProcessId>> {
-            self.settled.look(&self.roster, now).map(<[ProcessId]>::to_vec)
+            let sharers = self.settled.look(&self.roster, now);
+            sharers.map(|sharers| sharers.iter().map(|sharer| sharer.process).collect())
         }
     }
 
@@ -141,6 +174,26 @@ mod tests {
             let processes = heard.look(now);
             assert!(processes.is_none_or(|processes| processes.len() == 2), "at {now}");
         }
+    }
+
+    #[test]
+    fn each_version_of_a_projection_is_filled_by_processes_that_have_it() {
+        let sharer = |number, directory: Option<u32>| {
+            let mut heartbeat = Heartbeat::new(process(number), vec![Role::Projectors], String::new());
+            let versions = directory.map(|version| (Projection::Directory.name().to_owned(), version));
+            heartbeat.projections.extend(versions);
+            Sharer::of(&heartbeat)
+        };
+        // The first one's build says nothing of versions yet.
+        let sharers = [sharer(1, None), sharer(2, Some(2)), sharer(3, Some(2))];
+        let who = |projection, version| -> std::collections::BTreeSet<ProcessId> {
+            let partitions = (0..64).map(TopicPartition::rooms);
+            partitions.filter_map(|partition| first(&sharers, projection, version, partition)).collect()
+        };
+        assert_eq!(who(Projection::Directory, 1), [process(1)].into());
+        assert_eq!(who(Projection::Directory, 2), [process(2), process(3)].into());
+        assert_eq!(who(Projection::RoomEvents, 1).len(), 3, "all have the same version of it");
+        assert!(who(Projection::Directory, 3).is_empty());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use roomlog_eventlog::{Accepted, Command, Content, Cursor, Topic, TopicPartition};
 use roomlog_schemas::event::Seq;
 use roomlog_schemas::{AccountId, AccountRegistered, Event, RoomCreated, RoomId};
-use roomlog_stores::directory::{AccountRow, DirectoryBatch, DirectoryChange, RoomRow, VERSION};
+use roomlog_stores::directory::{AccountRow, DirectoryBatch, DirectoryChange, RoomRow, version};
 use roomlog_stores::progress::Projection;
 use roomlog_stores::sealing::{ContentKey, aad};
 use roomlog_stores::{DirectoryStore, SealError, Sealer, StoreError};
@@ -29,7 +29,7 @@ impl Projector for Directory {
     }
 
     fn version(&self) -> u32 {
-        VERSION
+        version()
     }
 
     fn topics(&self) -> &'static [Topic] {

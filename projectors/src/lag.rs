@@ -92,7 +92,7 @@ mod tests {
                 for _ in 0..5 {
                     log.append(partition, NewRecord::default()).await.unwrap();
                 }
-                let cell = Arc::new(Cell::new(Projection::Directory, partition));
+                let cell = Arc::new(Cell::new(Projection::Directory, 1, partition));
                 cell.reached(next_offset);
                 let cells = [cell];
                 let report = report(&log, &cells, Duration::from_millis(1));

@@ -88,9 +88,10 @@ impl Projectors {
     /// Everything is worked on here, until they are [`shared`](Self::shared).
     pub fn new(options: Options, log: Arc<dyn EventLog>, stores: Stores, progress: Arc<Progress>) -> Self {
         let cells = Projection::ALL.into_iter().flat_map(|projection| {
-            let topics = projector(projection, &stores).topics();
+            let projector = projector(projection, &stores);
+            let (topics, version) = (projector.topics(), projector.version());
             let partitions = log.partitions().all().filter(|partition| topics.contains(&partition.topic));
-            partitions.map(move |partition| Arc::new(Cell::new(projection, partition)))
+            partitions.map(move |partition| Arc::new(Cell::new(projection, version, partition)))
         });
         let handle = Handle::new(cells.collect());
         Self { options, log, stores, progress, signals: None, members: None, quarantine: None, handle }
@@ -105,10 +106,16 @@ impl Projectors {
 
     /// Shares the work with the other living processes of the role `projectors`: each projection is
     /// worked on by one of them in each partition, and by another about 3 s after that one was
-    /// killed. The rest stand by.
+    /// killed. The rest stand by. A projection that has two versions is worked on in both, each by
+    /// processes of builds that have it.
     pub fn shared(mut self, members: roomlog_members::Handle) -> Self {
+        members.update(|heartbeat| {
+            for cell in self.handle.cells() {
+                heartbeat.projections.insert(cell.projection.name().to_owned(), cell.version);
+            }
+        });
         for cell in self.handle.cells() {
-            cell.put_in_charge(false);
+            cell.share();
         }
         self.members = Some(members);
         self

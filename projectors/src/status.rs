@@ -1,5 +1,6 @@
 //! Where each projection stands, for the process that runs them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use roomlog_eventlog::TopicPartition;
@@ -39,11 +40,12 @@ pub struct PartitionStatus {
 #[derive(Clone)]
 pub struct Handle {
     cells: Arc<[Arc<Cell>]>,
+    was_ready: Arc<AtomicBool>,
 }
 
 impl Handle {
     pub(crate) fn new(cells: Vec<Arc<Cell>>) -> Self {
-        Self { cells: cells.into() }
+        Self { cells: cells.into(), was_ready: Arc::default() }
     }
 
     /// One for each projection and partition, in a fixed order.
@@ -57,14 +59,24 @@ impl Handle {
         statuses
     }
 
-    /// Whether every projection has begun to read, or is left to another process, and none has
-    /// stopped. While a store or the log is
-    /// away after that, this stays true: reads go on.
+    /// Whether every projection has come as far as the log was when this process took it up, or is left
+    /// to another process, and none has stopped. A new version of a projection is complete then. Behind
+    /// that only what stopped counts: while a store or the log is away, or what another process has left
+    /// is caught up with, reads go on.
     pub fn is_ready(&self) -> bool {
-        self.cells.iter().all(|cell| {
+        let was_ready = self.was_ready.load(Ordering::Relaxed);
+        let is_ready = self.cells.iter().all(|cell| {
             let inner = cell.lock();
-            inner.has_started && !matches!(inner.state, State::Stopped { .. })
-        })
+            match inner.state {
+                State::Stopped { .. } => false,
+                _ if was_ready => true,
+                State::Starting => false,
+                State::StandingBy => inner.is_told,
+                State::Running | State::Retrying { .. } => inner.has_caught_up,
+            }
+        });
+        self.was_ready.fetch_or(is_ready, Ordering::Relaxed);
+        is_ready
     }
 
     pub(crate) fn cells(&self) -> &[Arc<Cell>] {
@@ -91,6 +103,8 @@ impl Handle {
 /// One projection in one partition: its status, and the metrics that repeat it.
 pub(crate) struct Cell {
     pub projection: Projection,
+    /// Of its rows.
+    pub version: u32,
     pub partition: TopicPartition,
     inner: Mutex<Inner>,
     in_charge: watch::Sender<bool>,
@@ -99,13 +113,25 @@ pub(crate) struct Cell {
 struct Inner {
     next_offset: u64,
     state: State,
-    has_started: bool,
+    /// Whether it is known which process works on it.
+    is_told: bool,
+    /// Where the log ended when this process began to work on it.
+    goal: Option<u64>,
+    has_caught_up: bool,
 }
 
 impl Cell {
-    pub fn new(projection: Projection, partition: TopicPartition) -> Self {
-        let inner = Inner { next_offset: 0, state: State::Starting, has_started: false };
-        Self { projection, partition, inner: Mutex::new(inner), in_charge: watch::Sender::new(true) }
+    pub fn new(projection: Projection, version: u32, partition: TopicPartition) -> Self {
+        let inner =
+            Inner { next_offset: 0, state: State::Starting, is_told: true, goal: None, has_caught_up: false };
+        let in_charge = watch::Sender::new(true);
+        Self { projection, version, partition, inner: Mutex::new(inner), in_charge }
+    }
+
+    /// Other processes may work on it: this one waits until it is told.
+    pub fn share(&self) {
+        self.lock().is_told = false;
+        self.in_charge.send_replace(false);
     }
 
     /// Whether this process works on it.
@@ -114,6 +140,7 @@ impl Cell {
     }
 
     pub fn put_in_charge(&self, in_charge: bool) {
+        self.lock().is_told = true;
         let changed = self.in_charge.send_if_modified(|was| std::mem::replace(was, in_charge) != in_charge);
         if changed {
             let (projection, partition) = (self.projection.name(), self.partition);
@@ -137,9 +164,21 @@ impl Cell {
         }
     }
 
+    /// Whether nobody has said yet how far it has to come.
+    pub fn needs_goal(&self) -> bool {
+        self.lock().goal.is_none()
+    }
+
+    pub fn set_goal(&self, log_end: u64) {
+        self.lock().goal = Some(log_end);
+    }
+
     /// Everything below is stored.
     pub fn reached(&self, next_offset: u64) {
-        *self.lock() = Inner { next_offset, state: State::Running, has_started: true };
+        let mut inner = self.lock();
+        (inner.next_offset, inner.state) = (next_offset, State::Running);
+        inner.has_caught_up |= inner.goal.is_some_and(|goal| next_offset >= goal);
+        drop(inner);
         self.gauge("roomlog_projection_position").set(next_offset as f64);
         self.gauge("roomlog_projection_stopped").set(0.0);
         self.gauge("roomlog_projection_in_charge").set(1.0);
@@ -149,7 +188,7 @@ impl Cell {
     pub fn standing_by(&self, next_offset: Option<u64>) {
         let mut inner = self.lock();
         let next_offset = next_offset.unwrap_or(inner.next_offset);
-        *inner = Inner { next_offset, state: State::StandingBy, has_started: true };
+        (inner.next_offset, inner.state) = (next_offset, State::StandingBy);
         drop(inner);
         self.gauge("roomlog_projection_in_charge").set(0.0);
     }
@@ -181,5 +220,44 @@ impl Cell {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().expect("no holder panics")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn handle() -> (Handle, Arc<Cell>) {
+        let cell = Arc::new(Cell::new(Projection::Directory, 2, TopicPartition::rooms(0)));
+        (Handle::new(vec![cell.clone()]), cell)
+    }
+
+    #[test]
+    fn a_version_that_is_being_built_is_not_ready_before_it_has_caught_up() {
+        let (handle, cell) = handle();
+        cell.share();
+        cell.standing_by(None);
+        assert!(!handle.is_ready(), "perhaps nobody else has this version");
+        cell.put_in_charge(true);
+        cell.set_goal(100);
+        cell.reached(99);
+        assert!(!handle.is_ready());
+        cell.reached(100);
+        assert!(handle.is_ready());
+    }
+
+    #[test]
+    fn who_was_ready_stays_so_with_what_another_process_left_behind() {
+        let (handle, cell) = handle();
+        cell.share();
+        cell.put_in_charge(false);
+        cell.standing_by(Some(7));
+        assert!(handle.is_ready());
+        cell.put_in_charge(true);
+        cell.set_goal(100);
+        cell.reached(7);
+        assert!(handle.is_ready());
+        cell.stopped(&Error::Panicked);
+        assert!(!handle.is_ready());
     }
 }

@@ -187,6 +187,10 @@ impl Task {
         let scope = Scope::current(self.cell.projection);
         let keeper = Keeper::load(pipeline, self.quarantine.clone(), scope).await?;
         let batches = pipeline.open(&cursor).await?;
+        if self.cell.needs_goal() {
+            let end = pipeline.again(|| async { Ok(self.log.end(self.cell.partition).await?) }).await?;
+            self.cell.set_goal(end);
+        }
         self.reached(cursor.next_offset);
         Ok((batches, keeper))
     }

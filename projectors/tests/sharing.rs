@@ -50,8 +50,8 @@ async fn shared(processes: &[&Process]) -> Vec<usize> {
                 false => status.state == State::StandingBy,
             })
         };
-        if processes.iter().all(|process| as_it_should(process)) {
-            assert!(processes.iter().all(|process| process.running.handle.is_ready()));
+        let is_ready = |process: &&Process| process.running.handle.is_ready();
+        if processes.iter().all(|process| as_it_should(process) && is_ready(process)) {
             return works.iter().map(Vec::len).collect();
         }
         assert!(Instant::now() < deadline, "shared by all: {works:?}");

@@ -5,7 +5,8 @@ use std::str::FromStr;
 use roomlog_schemas::event::Seq;
 use roomlog_schemas::{AccountId, MessageId, RoomId};
 use roomlog_stores::rooms::Page;
-use roomlog_web::Problem;
+use roomlog_web::described::natural_number;
+use roomlog_web::{Position, Problem};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -40,8 +41,10 @@ pub struct AccountPath {
 #[expect(dead_code, reason = "only describes")]
 pub struct PositionParams {
     /// Positions of commands that the answer has to reflect.
-    min_position: Option<Vec<String>>,
-    /// How long to wait for that, in milliseconds; 2000 if absent, at most 30000.
+    #[param(max_items = 32)]
+    min_position: Option<Vec<Position>>,
+    /// How long to wait for that, in milliseconds; 2000 if absent. More than 30000 is 30000.
+    #[param(schema_with = natural_number)]
     wait_ms: Option<u64>,
 }
 
@@ -49,6 +52,7 @@ pub struct PositionParams {
 #[into_params(parameter_in = Query)]
 pub struct ListParams {
     /// `next_cursor` of the page before.
+    #[param(format = Uuid)]
     cursor: Option<String>,
     /// Most items on the page; 50 if absent.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 200)]
@@ -87,8 +91,8 @@ impl MessagesParams {
     }
 
     pub fn page(&self) -> Result<Page, Problem> {
-        let before = parse("before_seq", self.before_seq.as_deref())?;
-        let after = parse("after_seq", self.after_seq.as_deref())?;
+        let before = seq("before_seq", self.before_seq.as_deref())?;
+        let after = seq("after_seq", self.after_seq.as_deref())?;
         match (before, after) {
             (None, None) => Ok(Page::Latest),
             (Some(seq), None) => Ok(Page::Before(seq)),
@@ -120,7 +124,7 @@ impl EventsParams {
     }
 
     pub fn first_seq(&self) -> Result<Seq, Problem> {
-        Ok(parse("from_seq", self.from_seq.as_deref())?.unwrap_or(1).max(1))
+        Ok(seq("from_seq", self.from_seq.as_deref())?.unwrap_or(1).max(1))
     }
 }
 
@@ -135,10 +139,16 @@ fn limit(text: Option<&str>, limits: &Limits) -> Result<usize, Problem> {
     }
 }
 
+/// A seq is an Avro `long`: past the largest one there is nothing to ask for.
+fn seq(name: &str, text: Option<&str>) -> Result<Option<Seq>, Problem> {
+    let seq: Option<i64> = parse(name, text)?;
+    seq.map(|seq| Seq::try_from(seq).map_err(|_| malformed(name))).transpose()
+}
+
 fn parse<T: FromStr>(name: &str, text: Option<&str>) -> Result<Option<T>, Problem> {
-    text.map(|text| {
-        text.parse()
-            .map_err(|_| Problem::bad_request("invalid_query", format!("`{name}` is malformed.")).field(name))
-    })
-    .transpose()
+    text.map(|text| text.parse().map_err(|_| malformed(name))).transpose()
+}
+
+fn malformed(name: &str) -> Problem {
+    Problem::bad_request("invalid_query", format!("`{name}` is malformed.")).field(name)
 }

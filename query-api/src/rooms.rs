@@ -4,6 +4,7 @@ use axum::extract::State;
 use roomlog_schemas::event::Seq;
 use roomlog_schemas::{Access, AccountId, History, RoomId, RoomKind};
 use roomlog_stores::directory::RoomRow;
+use roomlog_web::described::{AccessName, HistoryName, RoomKindName};
 use roomlog_web::view::timestamp;
 use roomlog_web::{Authenticated, Json, MinPositions, Path, Problem, Query};
 use serde::Serialize;
@@ -25,11 +26,11 @@ pub struct RoomView {
     /// Null for a root room.
     #[schema(value_type = Option<Uuid>)]
     parent_id: Option<RoomId>,
-    #[schema(value_type = String, example = "group")]
+    #[schema(value_type = RoomKindName)]
     kind: RoomKind,
-    #[schema(value_type = String, example = "public")]
+    #[schema(value_type = AccessName)]
     access: Access,
-    #[schema(value_type = String, example = "from_beginning")]
+    #[schema(value_type = HistoryName)]
     history: History,
     /// Empty if the room's key was destroyed.
     name: String,

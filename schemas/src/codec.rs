@@ -15,6 +15,7 @@ use apache_avro::writer::datum::GenericDatumWriter;
 use bytes::Bytes;
 
 use crate::event::Event;
+use crate::next_build;
 use crate::record::CommandRecord;
 use crate::registry::{Announced, Fingerprint, Registry, Version};
 
@@ -47,6 +48,10 @@ pub fn encode_event(event: &Event) -> Result<Bytes, CodecError> {
 
 pub fn decode_event(value: &[u8], announced: &Announced) -> Result<Event, CodecError> {
     let (version, datum) = split(value, announced)?;
+    let version = next_build::read_as(version);
+    if !Event::NAMES.contains(&version.name.as_str()) {
+        return Err(CodecError::UnknownEvent(version.name.clone()));
+    }
     with_latest(&version, datum, |reader, datum| Event::read(&version.name, reader, datum))
 }
 
@@ -56,6 +61,14 @@ pub fn fingerprint(value: &[u8]) -> Result<Fingerprint, CodecError> {
         return Err(CodecError::NotSingleObject);
     }
     Ok(u64::from_le_bytes(value[2..HEADER_LEN].try_into().expect("8 bytes")))
+}
+
+/// The same datum, said to be of another schema with the same fields.
+#[cfg(feature = "chaos-next-build")]
+pub(crate) fn with_fingerprint(encoded: &[u8], fingerprint: Fingerprint) -> Bytes {
+    let mut value = encoded.to_vec();
+    value[MARKER.len()..HEADER_LEN].copy_from_slice(&fingerprint.to_le_bytes());
+    value.into()
 }
 
 pub(crate) fn encode_record(record: &CommandRecord) -> Result<Bytes, CodecError> {

@@ -43,7 +43,7 @@ macro_rules! events {
             ) -> Result<Event, apache_avro::Error> {
                 match name {
                     $($name => reader.read_deser(&mut datum).map(Event::$variant),)+
-                    _ => unreachable!("the registry only holds schemas of known events"),
+                    _ => unreachable!("only the schemas of events are read as one"),
                 }
             }
         }

@@ -7,6 +7,7 @@
 pub mod codec;
 pub mod event;
 pub mod ids;
+pub mod next_build;
 pub mod record;
 pub mod registry;
 

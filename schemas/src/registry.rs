@@ -70,12 +70,26 @@ impl Registry {
                 versions.insert(version.fingerprint, version.clone());
                 latest.insert(*name, version);
             }
+            #[cfg(feature = "chaos-next-build")]
+            if crate::next_build::is_on() {
+                use crate::next_build::{NEW_NAME, OLD_NAME, schema};
+                let json = schema(&latest[OLD_NAME].json);
+                let version =
+                    Arc::new(Version::parse(NEW_NAME, &json).expect("it is a committed one: tested"));
+                versions.insert(version.fingerprint, version);
+            }
             Registry { versions, latest }
         })
     }
 
     pub fn version(&self, fingerprint: Fingerprint) -> Option<&Arc<Version>> {
         self.versions.get(&fingerprint)
+    }
+
+    /// A version of this name, if this process knows any.
+    #[cfg(feature = "chaos-next-build")]
+    pub(crate) fn named(&self, name: &str) -> Option<&Arc<Version>> {
+        self.versions.values().find(|version| version.name == name)
     }
 
     /// The version that this build writes.

@@ -110,6 +110,16 @@ fn damaged_bytes_are_errors_and_never_panics() {
     assert!(matches!(decode_event(&foreign, &Announced::default()), Err(CodecError::UnknownSchema(_))));
 }
 
+/// The registry holds both: bytes of one where the other belongs are refused.
+#[test]
+fn an_event_is_no_record_and_a_record_no_event() {
+    let announced = Announced::default();
+    let record = samples::record().encode().unwrap();
+    assert!(matches!(decode_event(&record, &announced), Err(CodecError::UnknownEvent(_))));
+    let event = encode_event(&samples::events()[0]).unwrap();
+    assert!(matches!(CommandRecord::decode(&event, &announced), Err(CodecError::UnknownEvent(_))));
+}
+
 /// An older build meets a newer version of an event that it knows: the announced schema lets it
 /// read on. A type that it does not know stops it.
 #[test]

@@ -1,10 +1,10 @@
 //! The OpenAPI document: made from the code of every role.
 
+mod common;
+
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::tag::{Tag, TagBuilder};
-use utoipa::openapi::{Content, HeaderBuilder, Info, Object, OpenApi, Ref, ResponseBuilder, Server, Type};
-
-const ROLES_WITH_LIMITS: [&str; 2] = ["command-api", roomlog_query_api::ROLE];
+use utoipa::openapi::{Info, OpenApi, Server};
 
 /// The whole document. Each operation's tag is the role that serves it.
 pub fn complete(mut document: OpenApi) -> OpenApi {
@@ -23,7 +23,7 @@ pub fn complete(mut document: OpenApi) -> OpenApi {
         tag(roomlog_query_api::ROLE, "Queries; each reads the projections that it names."),
         tag("any", "What every role serves."),
     ]);
-    describe_limits(&mut document);
+    common::describe(&mut document);
     let components = document.components.get_or_insert_default();
     let bearer = |format: &str, description: &str| {
         SecurityScheme::Http(
@@ -47,43 +47,6 @@ pub fn complete(mut document: OpenApi) -> OpenApi {
 
 fn tag(name: &str, description: &str) -> Tag {
     TagBuilder::new().name(name).description(Some(description)).build()
-}
-
-/// What every operation may answer, whichever role serves it.
-fn describe_limits(document: &mut OpenApi) {
-    let problem = |description: &str| {
-        let content = Content::new(Some(Ref::from_schema_name("Problem")));
-        ResponseBuilder::new().description(description).content("application/problem+json", content)
-    };
-    let operations = document.paths.paths.values_mut().flat_map(|item| {
-        let others = [&mut item.put, &mut item.post, &mut item.delete].map(|operation| (operation, false));
-        let all = std::iter::once((&mut item.get, true)).chain(others);
-        all.filter_map(|(operation, is_get)| Some((operation.as_mut()?, is_get)))
-    });
-    for (operation, is_get) in operations {
-        let tags = operation.tags.iter().flatten();
-        let Some(role) = tags.map(String::as_str).find(|role| ROLES_WITH_LIMITS.contains(role)) else {
-            continue;
-        };
-        let is_query = role == roomlog_query_api::ROLE && is_get;
-        let responses = &mut operation.responses.responses;
-        let seconds = HeaderBuilder::new()
-            .schema(Some(Object::with_type(Type::Integer)))
-            .description(Some("Seconds after which to ask again."))
-            .build();
-        let limited = match responses.get("429") {
-            Some(_) => "`rate_limited`, `overloaded`: nothing was done",
-            None => "`rate_limited`: nothing was done",
-        };
-        let limited = problem(limited).header("Retry-After", seconds).build();
-        responses.insert("429".into(), limited.into());
-        if is_query {
-            let unchanged = ResponseBuilder::new()
-                .description("What `If-None-Match` names is still what there is.")
-                .build();
-            responses.insert("304".into(), unchanged.into());
-        }
-    }
 }
 
 /// Without starting anything.

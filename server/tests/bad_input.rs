@@ -73,6 +73,9 @@ async fn bodies() {
 #[tokio::test(flavor = "multi_thread")]
 async fn paths_queries_and_methods() {
     let s = scene().await;
+    // What is asked about below is in the stores.
+    let sent = s.server.send(&s.ada, &s.room, "hello").await;
+    s.server.history(&s.ada, &s.room, 10, sent["position"].as_str().unwrap()).await;
     let get = async |path: &str| s.server.get(path, &s.ada.token).await;
     get("/v1/rooms/nonsense").await.problem(400, "invalid_path");
     get("/v1/rooms/%ff").await.problem(400, "invalid_path");
@@ -82,6 +85,15 @@ async fn paths_queries_and_methods() {
     get(&format!("{}?limit=0", s.messages())).await.problem(400, "invalid_query");
     get(&format!("{}?limit=many", s.messages())).await.problem(400, "invalid_query");
     get(&format!("{}?before_seq=-1", s.messages())).await.problem(400, "invalid_query");
+    for seq in ["before_seq", "after_seq"] {
+        get(&format!("{}?{seq}=9223372036854775807", s.messages())).await.ok();
+        get(&format!("{}?{seq}=9223372036854775808", s.messages())).await.problem(400, "invalid_query");
+    }
+    get(&format!("/v1/rooms/{}/events?from_seq=9223372036854775808", s.room))
+        .await
+        .problem(400, "invalid_query");
+    get(&format!("{}?wait_ms=18446744073709551616", s.messages())).await.ok();
+    get(&format!("{}?min_position=r+0-0", s.messages())).await.problem(400, "invalid_query");
     get(&format!("{}?before_seq=1&after_seq=1", s.messages())).await.problem(400, "invalid_query");
     get(&format!("{}?min_position=nonsense", s.messages())).await.problem(400, "invalid_query");
     let far = get(&format!("{}?min_position=r0-ffffffff&wait_ms=1", s.messages())).await;

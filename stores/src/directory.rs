@@ -16,7 +16,12 @@ use crate::StoreError;
 /// Name of the projection that fills this store.
 pub const PROJECTION: &str = "directory";
 /// Raised when a rebuild would give other rows.
-pub const VERSION: u32 = 1;
+const VERSION: u32 = 1;
+
+/// Of the rows that this process fills and reads; each version has tables of its own.
+pub fn version() -> u32 {
+    VERSION + u32::from(roomlog_schemas::next_build::is_on())
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountRow {

@@ -428,6 +428,37 @@ async fn a_node_and_a_client_know_each_other_by_their_certificates() {
     }
 }
 
+#[tokio::test]
+async fn a_node_is_reached_where_the_translation_says() {
+    let Some(mut backend) = Cql::new() else { return };
+    let node = backend.session().await.get_cluster_state().get_nodes_info()[0].address.ip();
+    let (way, connections) = forward(backend.config.nodes[0].clone()).await;
+    backend.config.address_translation = [(node, way)].into();
+    let store = backend.store().await;
+    store.apply(RoomBatch { events: vec![event(A, 1, 1)], ..batch(0, 1) }).await.unwrap();
+    assert_eq!(event_seqs(&store, 0, 10).await, [1]);
+    assert!(connections.load(std::sync::atomic::Ordering::Relaxed) > 0, "the way was not taken");
+}
+
+/// A way to a server; counts who takes it.
+async fn forward(server: String) -> (std::net::SocketAddr, Arc<std::sync::atomic::AtomicUsize>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let connections = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = connections.clone();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let server = server.clone();
+            tokio::spawn(async move {
+                let mut server = tokio::net::TcpStream::connect(server).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    (address, connections)
+}
+
 /// Needs no server: it is refused before one is asked.
 #[tokio::test]
 async fn settings_that_cannot_work_are_refused() {

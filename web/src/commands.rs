@@ -7,6 +7,7 @@ use roomlog_schemas::{Access, AccountId, History, IdempotencyKey, MessageId, Roo
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::described::{AccessName, HistoryName, RoomKindName};
 use crate::{Position, Problem};
 
 /// A command about rooms, as a client gives it.
@@ -31,22 +32,26 @@ pub enum ClientCommand {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateRoom {
-    /// 1 to 100 characters, no control characters.
-    #[schema(example = "Lounge", min_length = 1, max_length = 100)]
+    /// 1 to 100 characters, no control characters, not only blanks.
+    #[schema(
+        example = "Lounge",
+        min_length = 1,
+        max_length = 100,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    )]
     pub name: String,
     /// Absent for a root room.
     #[serde(default)]
     #[schema(value_type = Option<Uuid>)]
     pub parent_id: Option<RoomId>,
     #[serde(default)]
-    #[schema(value_type = String, example = "group")]
+    #[schema(value_type = RoomKindName)]
     pub kind: RoomKind,
     #[serde(default)]
-    #[schema(value_type = String, example = "public")]
+    #[schema(value_type = AccessName)]
     pub access: Access,
-    /// What a member sees of the time before its joining: `from_beginning` or `from_join`.
     #[serde(default)]
-    #[schema(value_type = String, example = "from_beginning")]
+    #[schema(value_type = HistoryName)]
     pub history: History,
 }
 
@@ -63,7 +68,6 @@ pub struct Answer {
     #[schema(value_type = u64)]
     pub seq: Seq,
     /// Give it as `min_position` to a query that must reflect this command.
-    #[schema(value_type = String)]
     pub position: Position,
 }
 

@@ -6,6 +6,7 @@
 pub mod auth;
 pub mod caching;
 pub mod commands;
+pub mod described;
 pub mod ended;
 pub mod extract;
 pub mod jwks;

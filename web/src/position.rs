@@ -1,6 +1,7 @@
 //! Positions: how a client asks to read its own writes.
 
 use std::fmt;
+use std::num::IntErrorKind;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -51,10 +52,19 @@ impl FromStr for Position {
             _ => return Err(NotAPosition),
         };
         let (partition, offset) = text[1..].split_once('-').ok_or(NotAPosition)?;
-        let partition = u32::from_str_radix(partition, 16).map_err(|_| NotAPosition)?;
-        let offset = u64::from_str_radix(offset, 16).map_err(|_| NotAPosition)?;
-        Ok(Self { partition: TopicPartition::new(topic, partition), offset })
+        let partition = u32::try_from(hexadecimal(partition)?).map_err(|_| NotAPosition)?;
+        Ok(Self { partition: TopicPartition::new(topic, partition), offset: hexadecimal(offset)? })
     }
+}
+
+/// As it is written, and in no other way: without a sign, leading zeros or capitals.
+fn hexadecimal(text: &str) -> Result<u64, NotAPosition> {
+    let is_written_so = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        && (text == "0" || !text.starts_with('0'));
+    if !is_written_so {
+        return Err(NotAPosition);
+    }
+    u64::from_str_radix(text, 16).map_err(|_| NotAPosition)
 }
 
 impl Serialize for Position {
@@ -85,7 +95,8 @@ impl<S: Send + Sync> FromRequestParts<S> for MinPositions {
 }
 
 impl MinPositions {
-    fn parse(query: &str) -> Result<Self, Problem> {
+    /// From a query string, of whose other parameters nothing is said.
+    pub fn parse(query: &str) -> Result<Self, Problem> {
         let invalid =
             |what: &str| Problem::bad_request("invalid_query", format!("`{what}` is malformed.")).field(what);
         let mut this = Self { positions: Vec::new(), wait: DEFAULT_WAIT };
@@ -96,8 +107,7 @@ impl MinPositions {
                     this.positions.push(value.parse().map_err(|_| invalid("min_position"))?);
                 }
                 "wait_ms" => {
-                    let ms = value.parse().map_err(|_| invalid("wait_ms"))?;
-                    this.wait = Duration::from_millis(ms).min(MAX_WAIT);
+                    this.wait = wait(value).ok_or_else(|| invalid("wait_ms"))?;
                 }
                 _ => {}
             }
@@ -131,6 +141,16 @@ impl MinPositions {
     }
 }
 
+/// However large, a wait is one: the longest.
+fn wait(ms: &str) -> Option<Duration> {
+    let ms = match ms.parse::<u64>() {
+        Ok(ms) => ms,
+        Err(error) if *error.kind() == IntErrorKind::PosOverflow => u64::MAX,
+        Err(_) => return None,
+    };
+    Some(Duration::from_millis(ms).min(MAX_WAIT))
+}
+
 fn not_up_to_position() -> Problem {
     Problem::unavailable("not_up_to_position", "What this query reads does not reflect `min_position` yet.")
 }
@@ -145,7 +165,10 @@ mod tests {
             let position = Position { partition: TopicPartition::new(topic, partition), offset };
             assert_eq!(position.to_string().parse(), Ok(position));
         }
-        for text in ["", "r", "r1", "x1-1", "r-1", "r1-", "é1-1", "r1-1-1"] {
+        let other_spellings =
+            ["r+1-1", "r01-1", "r1-00", "r1-F", "r1-+f", "r100000000-0", "r0-10000000000000000"];
+        for text in ["", "r", "r1", "x1-1", "r-1", "r1-", "é1-1", "r1-1-1"].into_iter().chain(other_spellings)
+        {
             assert_eq!(text.parse::<Position>(), Err(NotAPosition), "{text}");
         }
     }
@@ -157,7 +180,9 @@ mod tests {
         assert_eq!(parsed.positions.len(), 2);
         assert_eq!(parsed.wait, MAX_WAIT);
         assert!(MinPositions::parse("min_position=nonsense").is_err());
+        assert_eq!(MinPositions::parse("wait_ms=18446744073709551616").unwrap().wait, MAX_WAIT);
         assert!(MinPositions::parse("wait_ms=-1").is_err());
+        assert!(MinPositions::parse("wait_ms=").is_err());
         assert!(MinPositions::parse(&"min_position=r1-1&".repeat(33)).is_err());
     }
 }

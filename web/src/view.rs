@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
+use crate::described::{AccessName, HistoryName, NotedName, RoomKindName};
+
 /// An event of a room's timeline. `at` is when it was accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -20,11 +22,11 @@ pub enum EventView {
         #[schema(value_type = Option<Uuid>)]
         #[serde(skip_serializing_if = "Option::is_none")]
         parent_id: Option<RoomId>,
-        #[schema(value_type = String)]
+        #[schema(value_type = RoomKindName)]
         kind: RoomKind,
-        #[schema(value_type = String)]
+        #[schema(value_type = AccessName)]
         access: Access,
-        #[schema(value_type = String)]
+        #[schema(value_type = HistoryName)]
         history: History,
         /// Null if its key was destroyed.
         name: Option<String>,
@@ -65,7 +67,7 @@ pub enum EventView {
         at: OffsetDateTime,
         #[schema(value_type = Uuid)]
         account_id: AccountId,
-        #[schema(value_type = String)]
+        #[schema(value_type = NotedName)]
         noted: Noted,
         #[schema(value_type = Option<Uuid>)]
         #[serde(skip_serializing_if = "Option::is_none")]

@@ -52,7 +52,7 @@ const MAX_SEQ: Seq = i64::MAX as Seq - 1;
 
 /// What a client says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum ClientFrame {
+pub enum ClientFrame {
     Start(Start),
     Command(Box<CommandFrame>),
     Refresh { access_token: String },
@@ -60,7 +60,7 @@ pub(crate) enum ClientFrame {
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Start {
+pub struct Start {
     #[serde(default)]
     pub log_id: Option<String>,
     /// The last seq that the client has of each room.
@@ -69,7 +69,7 @@ pub(crate) struct Start {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct CommandFrame {
+pub struct CommandFrame {
     pub id: String,
     /// `Err` if it is no UUIDv7.
     pub key: Result<Option<IdempotencyKey>, ()>,
@@ -83,7 +83,7 @@ struct Refresh {
 }
 
 /// Reads a client's frame; the error says what is wrong with it.
-pub(crate) fn parse(text: &str, max_since_rooms: usize) -> Result<ClientFrame, String> {
+pub fn parse(text: &str, max_since_rooms: usize) -> Result<ClientFrame, String> {
     let mut fields: Map<String, Value> =
         serde_json::from_str(text).map_err(|error| format!("not a JSON object: {error}"))?;
     let kind = string(&mut fields, "type")?;

@@ -55,7 +55,7 @@ struct BuildMessage {
 }
 
 /// The last that cargo names.
-fn executable(messages: &str) -> Option<PathBuf> {
+pub fn executable(messages: &str) -> Option<PathBuf> {
     messages.lines().rev().find_map(|line| serde_json::from_str::<BuildMessage>(line).ok()?.executable)
 }
 

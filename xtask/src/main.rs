@@ -6,9 +6,11 @@ mod capacity;
 #[cfg(feature = "chaos")]
 mod chaos;
 mod cluster;
+mod fuzz;
 #[cfg(any(feature = "chaos", feature = "floors"))]
 mod past;
 mod platform;
+mod schemathesis;
 mod secret;
 mod test;
 mod wait;
@@ -46,6 +48,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<std::ffi::OsString>,
     },
+    /// Look for bytes that break what reads them, guided by coverage
+    Fuzz(fuzz::Options),
     /// What a platform of some size needs, by what the bench has measured
     Capacity(capacity::Options),
     /// A benchmark's load, in a process of its own
@@ -80,6 +84,7 @@ fn run(task: Task) -> Result<ExitCode> {
             let status = std::process::Command::new(whole).arg("chaos").args(arguments).status()?;
             Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::Capacity(options) => capacity::run(&options),
         Task::Load { plan } => bench::load::run(&plan),
         Task::Floor(command) => bench::floors::run(command),

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Api;
-use super::key::Key;
+use super::described;
+use super::key::{Key, KeyHeader};
 use crate::accounts::Registration;
 use crate::sessions::Granted;
 use crate::text;
@@ -16,13 +17,11 @@ use crate::text;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RegisterBody {
-    #[schema(example = "ada@example.org")]
+    #[schema(schema_with = described::email)]
     email: String,
-    /// 1 to 64 letters, digits, `_`, `-` or `.`.
-    #[schema(example = "ada")]
+    #[schema(schema_with = described::username)]
     username: String,
-    /// At least 8 characters.
-    #[schema(example = "correct horse battery staple")]
+    #[schema(schema_with = described::password)]
     password: String,
 }
 
@@ -36,13 +35,12 @@ impl From<RegisterBody> for Registration {
 pub struct Registered {
     #[schema(value_type = uuid::Uuid)]
     account_id: AccountId,
-    #[schema(value_type = String)]
     position: Position,
 }
 
 /// Register an account
 #[utoipa::path(post, path = "/v1/accounts", tag = "command-api",
-    params(("Idempotency-Key" = Option<String>, Header, description = "UUIDv7: makes the request repeatable")),
+    params(KeyHeader),
     request_body = RegisterBody,
     responses(
         (status = 201, description = "The account exists", body = Registered),
@@ -64,8 +62,11 @@ pub async fn register(
 pub struct ClaimBody {
     /// From the administrator.
     claim_code: String,
+    #[schema(schema_with = described::email)]
     email: String,
+    #[schema(schema_with = described::username)]
     username: String,
+    #[schema(schema_with = described::password)]
     password: String,
 }
 
@@ -73,7 +74,7 @@ pub struct ClaimBody {
 ///
 /// The account keeps its messages and memberships and gets a user name and a password.
 #[utoipa::path(post, path = "/v1/accounts/{account_id}/claim", tag = "command-api",
-    params(("account_id" = uuid::Uuid, Path), ("Idempotency-Key" = Option<String>, Header, description = "UUIDv7")),
+    params(("account_id" = uuid::Uuid, Path), KeyHeader),
     request_body = ClaimBody,
     responses(
         (status = 200, description = "The account is yours", body = Registered),

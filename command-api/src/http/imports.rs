@@ -19,12 +19,20 @@ use crate::writer::driver::clock_ms;
 
 const CODE_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct SourcePath {
+    /// Name of the source: no control characters.
+    #[param(min_length = 1, max_length = 100, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
+    source: String,
+}
+
 /// Import lines of one room
 ///
 /// Rooms and authors are made as needed, memberships added, times and reply links kept. Lines that the
 /// room has already are skipped, so a batch may be repeated at any time.
 #[utoipa::path(post, path = "/v1/imports/{source}/lines", tag = "command-api", security(("administrator_token" = [])),
-    params(("source" = String, Path, description = "Name of the source, 1 to 100 characters")),
+    params(SourcePath),
     request_body = ImportRequest,
     responses(
         (status = 200, description = "Taken in", body = ImportAnswer),
@@ -34,15 +42,20 @@ const CODE_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 pub async fn import(
     State(api): State<Api>,
     _: Administrator,
-    Path(source): Path<String>,
+    Path(SourcePath { source }): Path<SourcePath>,
     Json(body): Json<ImportRequest>,
 ) -> Result<Json<ImportAnswer>, Problem> {
     Box::pin(api.importer.import(&source, body)).await.map(Json)
 }
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ProgressQuery {
-    /// Path of names, `root/sub`.
+    /// As in the lines of an import.
+    #[param(
+        example = "ubuntu/support",
+        pattern = r"^[^\x00-\x1f\x7f-\x9f/]*[^\s\x00-\x1f\x7f-\x9f/][^\x00-\x1f\x7f-\x9f/]*(/[^\x00-\x1f\x7f-\x9f/]*[^\s\x00-\x1f\x7f-\x9f/][^\x00-\x1f\x7f-\x9f/]*)*$"
+    )]
     room: String,
 }
 
@@ -54,12 +67,15 @@ pub struct ProgressView {
 
 /// How far a source has been imported into a room
 #[utoipa::path(get, path = "/v1/imports/{source}/progress", tag = "command-api", security(("administrator_token" = [])),
-    params(("source" = String, Path), ProgressQuery),
-    responses((status = 200, description = "How far", body = ProgressView)))]
+    params(SourcePath, ProgressQuery),
+    responses(
+        (status = 200, description = "How far", body = ProgressView),
+        (status = 422, description = "`invalid_room_path`, `invalid_source`", body = Problem, content_type = "application/problem+json"),
+    ))]
 pub async fn progress(
     State(api): State<Api>,
     _: Administrator,
-    Path(source): Path<String>,
+    Path(SourcePath { source }): Path<SourcePath>,
     Query(query): Query<ProgressQuery>,
 ) -> Result<Json<ProgressView>, Problem> {
     let line = api.importer.progress(&source, &query.room).await?;
@@ -87,7 +103,7 @@ pub struct ClaimCodeView {
 ///
 /// It replaces an earlier code of the account and is valid for seven days.
 #[utoipa::path(post, path = "/v1/imports/{source}/claim-codes", tag = "command-api", security(("administrator_token" = [])),
-    params(("source" = String, Path)), request_body = ClaimCodeBody,
+    params(SourcePath), request_body = ClaimCodeBody,
     responses(
         (status = 201, description = "The code", body = ClaimCodeView),
         (status = 404, description = "`account_not_found`", body = Problem, content_type = "application/problem+json"),
@@ -95,7 +111,7 @@ pub struct ClaimCodeView {
 pub async fn claim_code(
     State(api): State<Api>,
     _: Administrator,
-    Path(source): Path<String>,
+    Path(SourcePath { source }): Path<SourcePath>,
     Json(body): Json<ClaimCodeBody>,
 ) -> Result<(StatusCode, Json<ClaimCodeView>), Problem> {
     check_source(&source)?;

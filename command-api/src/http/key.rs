@@ -4,6 +4,23 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use roomlog_schemas::IdempotencyKey;
 use roomlog_web::Problem;
+use utoipa::IntoParams;
+
+/// Describes what [`Key`] reads.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "only describes")]
+pub struct KeyHeader {
+    /// A UUIDv7 that makes the request repeatable: a repeat gets the first one's answer.
+    #[param(
+        rename = "Idempotency-Key",
+        value_type = String,
+        required = false,
+        format = "uuidv7",
+        pattern = "^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
+    )]
+    key: Option<String>,
+}
 
 /// Absent, or a UUIDv7; anything else is 400 `invalid_idempotency_key`.
 #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,7 @@
 //! The routes of the role `command-api`.
 
 mod accounts;
+pub(crate) mod described;
 mod imports;
 mod key;
 mod rooms;

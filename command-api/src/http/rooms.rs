@@ -9,13 +9,14 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::Api;
-use super::key::Key;
+use super::described;
+use super::key::{Key, KeyHeader};
 
 /// Create a room
 ///
 /// Without `parent_id` it is a root room. Its creator is its owner and first member.
 #[utoipa::path(post, path = "/v1/rooms", tag = "command-api", security(("access_token" = [])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "UUIDv7: makes the request repeatable")),
+    params(KeyHeader),
     request_body = CreateRoom,
     responses(
         (status = 201, description = "The room exists", body = Answer),
@@ -41,7 +42,7 @@ pub async fn create(
 /// A public root is open to any account, a public sub-room to the members of its parent. Joining a
 /// room that one is a member of changes nothing.
 #[utoipa::path(put, path = "/v1/rooms/{room_id}/members/me", tag = "command-api", security(("access_token" = [])),
-    params(("room_id" = uuid::Uuid, Path), ("Idempotency-Key" = Option<String>, Header, description = "UUIDv7")),
+    params(("room_id" = uuid::Uuid, Path), KeyHeader),
     responses(
         (status = 200, description = "You are a member", body = Answer),
         (status = 403, description = "`parent_membership_required`, `not_listed`, `invitation_required`", body = Problem, content_type = "application/problem+json"),
@@ -58,7 +59,7 @@ pub async fn join(
 
 /// Leave a room and every room below it
 #[utoipa::path(delete, path = "/v1/rooms/{room_id}/members/me", tag = "command-api", security(("access_token" = [])),
-    params(("room_id" = uuid::Uuid, Path), ("Idempotency-Key" = Option<String>, Header, description = "UUIDv7")),
+    params(("room_id" = uuid::Uuid, Path), KeyHeader),
     responses(
         (status = 200, description = "You are no member any more", body = Answer),
         (status = 404, description = "`room_not_found`", body = Problem, content_type = "application/problem+json"),
@@ -76,8 +77,7 @@ pub async fn leave(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SendBody {
-    /// At most 64 KiB of UTF-8.
-    #[schema(example = "Hello!")]
+    #[schema(schema_with = described::message)]
     text: String,
     /// An earlier message of the same room.
     #[serde(default)]
@@ -87,7 +87,7 @@ pub struct SendBody {
 
 /// Send a message
 #[utoipa::path(post, path = "/v1/rooms/{room_id}/messages", tag = "command-api", security(("access_token" = [])),
-    params(("room_id" = uuid::Uuid, Path), ("Idempotency-Key" = Option<String>, Header, description = "UUIDv7: makes the request repeatable")),
+    params(("room_id" = uuid::Uuid, Path), KeyHeader),
     request_body = SendBody,
     responses(
         (status = 201, description = "The message is in the log", body = Answer),

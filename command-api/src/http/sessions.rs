@@ -36,7 +36,6 @@ pub struct SessionList {
 pub struct Ended {
     #[schema(value_type = uuid::Uuid)]
     session_id: SessionId,
-    #[schema(value_type = String)]
     position: Position,
 }
 

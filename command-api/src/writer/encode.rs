@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use roomlog_schemas::registry::{Fingerprint, Registry};
-use roomlog_schemas::{Announced, CodecError, CommandRecord, Event, codec, decode_event, encode_event};
+use roomlog_schemas::{Announced, CodecError, CommandRecord, Event, codec, decode_event, next_build};
 
 use super::request::{Millis, Request};
 
@@ -35,7 +35,7 @@ pub fn encode(
     };
     let mut encoded = Vec::with_capacity(events.len());
     for event in events {
-        let bytes = encode_event(event)?;
+        let bytes = next_build::encode_event(event)?;
         if decode_event(&bytes, &none)? != *event {
             return Err(CodecError::UnknownEvent(event.name().to_owned()));
         }

@@ -13,7 +13,7 @@ use crate::{openapi, serve};
 
 /// Roomlog: an event-sourced chat platform. Without a command it serves.
 #[derive(Debug, Parser)]
-#[command(name = "roomlog", version)]
+#[command(name = "roomlog", version = version())]
 pub struct Cli {
     /// Configuration file (TOML); the environment (`ROOMLOG_…`) wins over it.
     #[arg(long, global = true, env = "ROOMLOG_CONFIG")]
@@ -36,6 +36,15 @@ enum Command {
     Keys(keys::Command),
     /// Print the OpenAPI document.
     Openapi,
+}
+
+/// A later build says that it is one.
+fn version() -> &'static str {
+    if roomlog_schemas::next_build::is_on() {
+        concat!(env!("CARGO_PKG_VERSION"), "-next")
+    } else {
+        env!("CARGO_PKG_VERSION")
+    }
 }
 
 impl Cli {

@@ -1,8 +1,10 @@
 //! Which stores, and how to reach them.
 
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use roomlog_stores::cql::CqlConfig;
 use roomlog_stores::postgres::PostgresConfig;
 use serde::{Deserialize, Serialize};
@@ -15,6 +17,8 @@ pub struct StoreSettings {
     pub room_store: String,
     /// Nodes to ask first, `host:port`, separated by commas.
     pub cql_nodes: String,
+    /// `IP=IP:port`, separated by commas: where to reach the node that says it is at the first.
+    pub cql_address_translation: String,
     pub cql_keyspace: String,
     /// Of a keyspace that does not exist yet: a number of copies, or a whole map as CQL writes it.
     pub cql_replication: String,
@@ -46,6 +50,7 @@ impl Default for StoreSettings {
         Self {
             room_store: "sqlite".into(),
             cql_nodes: "127.0.0.1:9042".into(),
+            cql_address_translation: String::new(),
             cql_keyspace: "roomlog".into(),
             cql_replication: "3".into(),
             cql_user: None,
@@ -77,7 +82,25 @@ impl StoreSettings {
         if !matches!(self.sql_store.as_str(), "sqlite" | "postgres") {
             bail!("ROOMLOG_SQL_STORE is `sqlite` or `postgres`, not `{}`", self.sql_store);
         }
-        Ok(())
+        self.cql_address_translation().map(drop)
+    }
+
+    fn cql_address_translation(&self) -> anyhow::Result<BTreeMap<IpAddr, SocketAddr>> {
+        let mut translation = BTreeMap::new();
+        let pairs = self.cql_address_translation.split(',').map(str::trim);
+        for pair in pairs.filter(|pair| !pair.is_empty()) {
+            let (said, reached) = pair
+                .split_once('=')
+                .and_then(|(said, reached)| Some((said.trim().parse().ok()?, reached.trim().parse().ok()?)))
+                .with_context(|| {
+                    format!("ROOMLOG_CQL_ADDRESS_TRANSLATION: `{pair}` is not a node's IP address, `=` and `IP:port`")
+                })?;
+            ensure!(
+                translation.insert(said, reached).is_none(),
+                "ROOMLOG_CQL_ADDRESS_TRANSLATION: {said} is there twice"
+            );
+        }
+        Ok(translation)
     }
 
     /// Whether several processes can use them.
@@ -100,6 +123,7 @@ impl StoreSettings {
             tls_cert: self.cql_cert_file.clone(),
             tls_key: self.cql_key_file.clone(),
             local_datacenter: self.cql_datacenter.clone(),
+            address_translation: self.cql_address_translation()?,
             ..CqlConfig::new(nodes.map(str::to_owned).collect(), &self.cql_keyspace)
         };
         config.max_in_flight = self.cql_max_in_flight.unwrap_or(config.max_in_flight);
@@ -133,5 +157,39 @@ impl StoreSettings {
             )?,
         };
         Ok(Some((directory, secrets)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cql(translation: &str) -> StoreSettings {
+        StoreSettings {
+            room_store: "cql".into(),
+            cql_address_translation: translation.into(),
+            ..StoreSettings::default()
+        }
+    }
+
+    #[test]
+    fn where_nodes_are_reached_is_said_one_by_one() {
+        let translation = |text: &str| cql(text).cql().unwrap().unwrap().address_translation;
+        assert!(translation("").is_empty());
+        let two = translation("10.0.0.5=203.0.113.7:19042, fd00::1 = [2001:db8::1]:9042");
+        let (first, second) = ("203.0.113.7:19042".parse().unwrap(), "[2001:db8::1]:9042".parse().unwrap());
+        let expected = [("10.0.0.5".parse().unwrap(), first), ("fd00::1".parse().unwrap(), second)];
+        assert_eq!(two, BTreeMap::from(expected));
+    }
+
+    #[test]
+    fn a_translation_that_is_none_is_refused() {
+        for wrong in ["10.0.0.5", "10.0.0.5=203.0.113.7", "10.0.0.5:9042=203.0.113.7:9042", "db=1.2.3.4:9042"]
+        {
+            let error = cql(wrong).check().unwrap_err().to_string();
+            assert!(error.contains(wrong), "{error}");
+        }
+        assert!(cql("10.0.0.5=203.0.113.7:1,10.0.0.5=203.0.113.7:2").check().is_err());
+        assert!(cql("10.0.0.5=203.0.113.7:1").check().is_ok());
     }
 }

@@ -1,16 +1,20 @@
 //! What an operator says about the cluster, and the session that follows from it.
 
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
-use scylla::policies::address_translator::AddressTranslator;
+use scylla::errors::TranslationError;
+use scylla::policies::address_translator::{AddressTranslator, UntranslatedPeer};
 use scylla::policies::load_balancing::DefaultPolicy;
 use scylla::policies::retry::DefaultRetryPolicy;
 use scylla::statement::{Consistency, SerialConsistency};
@@ -59,8 +63,9 @@ pub struct CqlConfig {
     pub bucket: u32,
     /// How long the tables of a replaced generation stay, for processes that have not noticed yet.
     pub retire_after: Duration,
-    /// Where to connect instead of what nodes say of themselves, for example to a proxy.
-    pub address_translator: Option<Arc<dyn AddressTranslator>>,
+    /// Where to reach a node that says of itself that it is at this address: behind NAT, or through a
+    /// proxy. Nodes that are not named here are reached where they say, at the port of [`nodes`](Self::nodes).
+    pub address_translation: BTreeMap<IpAddr, SocketAddr>,
 }
 
 impl CqlConfig {
@@ -79,7 +84,7 @@ impl CqlConfig {
             max_in_flight: MAX_IN_FLIGHT,
             bucket: BUCKET,
             retire_after: RETIRE_AFTER,
-            address_translator: None,
+            address_translation: BTreeMap::new(),
         }
     }
 
@@ -144,8 +149,8 @@ impl CqlConfig {
         if let (Some(user), Some(password)) = (&self.user, &self.password) {
             builder = builder.user(user, password);
         }
-        if let Some(translator) = &self.address_translator {
-            builder = builder.address_translator(translator.clone());
+        if !self.address_translation.is_empty() {
+            builder = builder.address_translator(Arc::new(Translation(self.address_translation.clone())));
         }
         builder.build().await.map_err(session_failed)
     }
@@ -180,5 +185,18 @@ impl CqlConfig {
             _ => tls.with_no_client_auth(),
         };
         Ok(Some(Arc::new(tls)))
+    }
+}
+
+/// By the IP address alone: what nodes say of themselves has no port.
+struct Translation(BTreeMap<IpAddr, SocketAddr>);
+
+// With the lifetime written out it would not be the trait's method, in which it is not.
+#[allow(elided_lifetimes_in_paths)]
+#[async_trait]
+impl AddressTranslator for Translation {
+    async fn translate_address(&self, node: &UntranslatedPeer) -> Result<SocketAddr, TranslationError> {
+        let said = node.untranslated_address();
+        Ok(self.0.get(&said.ip()).copied().unwrap_or(said))
     }
 }

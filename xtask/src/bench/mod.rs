@@ -30,10 +30,12 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 
 use binaries::Binaries;
+pub use kind::Kind;
 use machine::Circumstances;
 pub use options::Options;
 use report::Report;
 use runs::Runs;
+pub use settings::settings;
 
 pub fn run(options: &Options) -> Result<ExitCode> {
     let all = options.all()?;

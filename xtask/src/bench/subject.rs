@@ -1,5 +1,6 @@
 //! The platform under test.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -37,6 +38,7 @@ impl Subject {
             },
             port: None,
             environment,
+            own_environment: BTreeMap::new(),
         };
         let through_proxy = kind == Kind::Distributed && layout.through_proxy;
         let start = if through_proxy { platform::start } else { platform::start_without_proxy };

@@ -11,7 +11,7 @@ use super::disk::Disk;
 use super::fault::Fault;
 use super::log::Opened;
 use super::world::{Profile, READY_DEADLINE, World, pause};
-use super::{clock, tcp};
+use super::{clock, tcp, upgrade};
 
 /// So much is said that it does not fit into the buffers of a socket that nobody reads.
 const BURST_MESSAGES: usize = 60;
@@ -57,28 +57,34 @@ impl Means<'_> {
                 self.on_a_partition(*partition, async |log, partition| log.pollute(partition).await)
             }
             Fault::Cut { process } => {
-                self.path(process)?.cut();
+                self.world.ways.named(process)?.iter().for_each(|way| way.cut());
                 Ok(())
             }
-            Fault::Hold { process, millis, then_cut } => hold(self.path(process)?, *millis, *then_cut),
+            Fault::Hold { process, millis, then_cut } => {
+                hold(&self.world.ways.named(process)?, *millis, *then_cut)
+            }
             Fault::Delay { process, each, millis } => {
-                self.path(process)?.delay(*each);
+                let ways = self.world.ways.named(process)?;
+                ways.iter().for_each(|way| way.delay(*each));
                 pause(Duration::from_millis(*millis))?;
-                self.path(process)?.delay(0);
+                ways.iter().for_each(|way| way.delay(0));
                 Ok(())
             }
             Fault::SlowReader { millis } => self.slow_reader(*millis),
             Fault::RollingRestart => self.rolling_restart(),
+            Fault::Upgrade { readers_first } => {
+                upgrade::roll(self.world, self.crowd, self.runtime, *readers_first)
+            }
             Fault::FullDisk { millis } => {
                 let disk = self.disk.context("the data folder has no disk of its own")?;
                 disk.fill()?;
                 pause(Duration::from_millis(*millis))?;
                 disk.empty()
             }
-            Fault::Clock { seconds, millis } => {
-                clock::set(self.world.folder(), *seconds)?;
+            Fault::Clock { process, seconds, millis } => {
+                self.set_clocks(process.as_deref(), *seconds)?;
                 pause(Duration::from_millis(*millis))?;
-                clock::set(self.world.folder(), 0)
+                self.set_clocks(process.as_deref(), 0)
             }
         }
     }
@@ -117,9 +123,13 @@ impl Means<'_> {
         written
     }
 
-    fn path(&self, process: &str) -> Result<&tcp::Path> {
-        let found = self.world.paths.iter().find(|(name, _)| name == process);
-        found.map(|(_, path)| path).with_context(|| format!("no way that can be broken leads to {process}"))
+    /// Of one process, or of all.
+    fn set_clocks(&self, process: Option<&str>, seconds: i64) -> Result<()> {
+        let all = self.world.platform.processes().iter().map(|one| one.name());
+        for name in all.filter(|name| process.is_none_or(|process| process == *name)) {
+            clock::set(self.world.folder(), name, seconds)?;
+        }
+        Ok(())
     }
 
     /// Somebody talks much in a room of whom one does not listen.
@@ -150,12 +160,14 @@ impl Means<'_> {
     }
 }
 
-fn hold(path: &tcp::Path, millis: u64, then_cut: bool) -> Result<()> {
-    path.hold();
+fn hold(ways: &[&tcp::Path], millis: u64, then_cut: bool) -> Result<()> {
+    ways.iter().for_each(|way| way.hold());
     pause(Duration::from_millis(millis))?;
-    if then_cut {
-        path.cut();
+    for way in ways {
+        if then_cut {
+            way.cut();
+        }
+        way.release();
     }
-    path.release();
     Ok(())
 }

@@ -23,30 +23,35 @@ pub fn library_for(program: &Path) -> Option<&'static str> {
     })
 }
 
-/// What makes processes look at the clock of this folder. Monotonic time goes on as it is.
-pub fn settings(library: &str, folder: &Path) -> Result<Vec<(String, String)>> {
-    std::fs::create_dir_all(folder)?;
-    set(folder, 0)?;
-    let file = file(folder).to_string_lossy().into_owned();
+/// What makes processes look at a clock that can jump: each at [its own](own_setting). Monotonic time goes on as it is.
+pub fn settings(library: &str) -> Vec<(String, String)> {
     let settings = [
         ("LD_PRELOAD", library),
-        ("FAKETIME_TIMESTAMP_FILE", &file),
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
         ("DONT_FAKE_MONOTONIC", "1"),
         // Seconds after which the file is read again.
         ("FAKETIME_CACHE_DURATION", "1"),
     ];
-    Ok(settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec())
+    settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
+}
+
+/// Where this process finds its clock; without the library nobody looks there.
+pub fn own_setting(folder: &Path, process: &str) -> Result<(String, String)> {
+    std::fs::create_dir_all(folder)?;
+    set(folder, process, 0)?;
+    let file = file(folder, process).to_string_lossy().into_owned();
+    Ok(("FAKETIME_TIMESTAMP_FILE".to_owned(), file))
 }
 
 /// Whole at any moment, because processes read it at any moment.
-pub fn set(folder: &Path, seconds: i64) -> Result<()> {
-    let unfinished = file(folder).with_extension("partial");
+pub fn set(folder: &Path, process: &str, seconds: i64) -> Result<()> {
+    let file = file(folder, process);
+    let unfinished = file.with_extension("partial");
     std::fs::write(&unfinished, format!("{seconds:+}\n"))
-        .and_then(|()| std::fs::rename(&unfinished, file(folder)))
+        .and_then(|()| std::fs::rename(&unfinished, file))
         .context("cannot set the clocks")
 }
 
-fn file(folder: &Path) -> PathBuf {
-    folder.join("clock")
+fn file(folder: &Path, process: &str) -> PathBuf {
+    folder.join(format!("clock of {process}"))
 }

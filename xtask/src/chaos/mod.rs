@@ -19,6 +19,8 @@ mod recorder;
 mod report;
 mod run;
 mod tcp;
+mod upgrade;
+mod ways;
 mod world;
 
 use std::path::{Path, PathBuf};
@@ -41,6 +43,9 @@ pub struct Options {
     /// So many faults instead
     #[arg(long, value_name = "N", conflicts_with = "minutes")]
     faults: Option<usize>,
+    /// Only faults whose description, as the report has it, contains this
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
     /// One profile instead of both
     #[arg(long, value_enum)]
     profile: Option<Profile>,
@@ -75,7 +80,13 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         return mutations::run(options.seed.unwrap_or(1), options.build);
     }
     let seed = options.seed.unwrap_or_else(time_as_seed);
-    let roomlog = build::given_or_built("roomlog", options.roomlog.as_deref(), options.build)?;
+    let roomlog = match &options.roomlog {
+        // It can be one of a later build besides.
+        None if options.figures.is_none() => {
+            build::build_with("roomlog", options.build, &["chaos-next-build"])?
+        }
+        given => build::given_or_built("roomlog", given.as_deref(), options.build)?,
+    };
     if let Some(which) = options.figures {
         let partition = figures::Partition { records: options.records, days: options.days };
         figures::run(which, options.profile, &partition, &roomlog, &scratch(&roomlog))?;
@@ -89,6 +100,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
                 profile,
                 seed,
                 length: length.clone(),
+                only: options.only.clone().unwrap_or_default(),
                 roomlog: roomlog.clone(),
                 settings: Vec::new(),
                 conversation: options.conversation.clone(),
@@ -103,7 +115,13 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 fn carry_out(plan: Plan) -> Result<Outcomes> {
     eprintln!("\n{:?}, seed {}", plan.profile, plan.seed);
     let folder = tempfile::Builder::new().prefix("roomlog-chaos-").tempdir_in(scratch(&plan.roomlog))?;
-    let outcomes = run::run(plan, folder.path())?;
+    let outcomes = match run::run(plan, folder.path()) {
+        Ok(outcomes) => outcomes,
+        Err(error) => {
+            eprintln!("what the processes left behind: {}", folder.keep().display());
+            return Err(error);
+        }
+    };
     report::print(&outcomes);
     if !outcomes.violations.is_empty() {
         println!("\nwhat the processes left behind: {}", folder.keep().display());

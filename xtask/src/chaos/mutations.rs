@@ -83,6 +83,7 @@ pub fn run(seed: u64, profile: build::Profile) -> Result<ExitCode> {
             profile: mutation.profile,
             seed,
             length: Length::These((mutation.faults)()),
+            only: String::new(),
             roomlog: mutated.clone(),
             settings: vec![("ROOMLOG_CHAOS_MUTATION".to_owned(), mutation.name.to_owned())],
             conversation: None,

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::check::Violation;
 use super::history::{History, Seq};
 use super::run::Outcomes;
+use super::world::Profile;
 
 /// Events on each side of a violation.
 const AROUND: Seq = 3;
@@ -26,6 +27,12 @@ pub fn print(outcomes: &Outcomes) {
     }
     if !abilities.clock {
         println!("no clocks that jump: `faketime` is not installed, or does not get on with this program");
+    }
+    if plan.profile == Profile::Distributed && !(abilities.kafka && abilities.cql) {
+        println!("no broken ways to Kafka or the CQL store where these run in containers");
+    }
+    if !abilities.next_build {
+        println!("no rolling upgrade: this program was built without the feature `chaos-next-build`");
     }
     println!("\n{}", counts(history));
     let refusals: Vec<String> = refusals.iter().map(|(reason, count)| format!("{reason} {count}")).collect();

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
@@ -18,6 +18,7 @@ use super::disk::Disk;
 use super::fault::{Abilities, Fault, plan};
 use super::history::{Attempt, Command, Conversation, History, Millis, Outcome, View, Wanted};
 use super::recorder::Recorder;
+use super::upgrade;
 use super::world::{Profile, Servers, World, pause};
 use crate::platform::Role;
 use crate::wait;
@@ -34,6 +35,8 @@ pub struct Plan {
     pub profile: Profile,
     pub seed: u64,
     pub length: Length,
+    /// What the description of every fault drawn has to contain.
+    pub only: String,
     /// The server's program.
     pub roomlog: PathBuf,
     /// Settings of all processes besides.
@@ -80,6 +83,7 @@ pub fn run(plan: Plan, folder: &Path) -> Result<Outcomes> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let handle = runtime.handle().clone();
     let _within = handle.enter();
+    upgrade::understand();
     let servers = match plan.profile {
         Profile::Embedded => None,
         Profile::Distributed => Some(Servers::start()?),
@@ -90,11 +94,15 @@ pub fn run(plan: Plan, folder: &Path) -> Result<Outcomes> {
         Profile::Embedded | Profile::Distributed => None,
     };
     let clocks = clock::library_for(&plan.roomlog);
-    let abilities = Abilities { full_disk: disk.is_some(), clock: clocks.is_some() };
+    let abilities = Abilities {
+        full_disk: disk.is_some(),
+        clock: clocks.is_some(),
+        kafka: servers.as_ref().is_some_and(Servers::has_way_to_kafka),
+        cql: servers.as_ref().is_some_and(Servers::has_way_to_cql),
+        next_build: upgrade::is_possible(&plan.roomlog),
+    };
     let mut settings = plan.settings.clone();
-    if let Some(library) = clocks {
-        settings.extend(clock::settings(library, folder)?);
-    }
+    settings.extend(clocks.map(clock::settings).into_iter().flatten());
     let world = World::start(plan.profile, &plan.roomlog, folder, servers, &settings)?;
     let recorder = std::sync::Arc::new(Recorder::new());
     let conversation = runtime.block_on(async {
@@ -149,13 +157,16 @@ impl Run {
     /// One fault after the other, each once the platform has got on.
     fn misfortunes(&mut self, abilities: Abilities) -> Result<()> {
         const MANY: usize = 10_000;
-        let Plan { profile, seed, .. } = self.plan;
+        let Plan { profile, seed, ref only, .. } = self.plan;
+        let drawn = || {
+            let mut faults = plan(profile, seed, MANY, abilities);
+            faults.retain(|fault| fault.to_string().contains(only));
+            ensure!(!faults.is_empty(), "no fault's description contains {only:?}");
+            Ok(faults)
+        };
         let (faults, until) = match &self.plan.length {
-            Length::Faults(count) => (plan(profile, seed, *count, abilities), None),
-            Length::Minutes(minutes) => {
-                let until = Instant::now() + Duration::from_secs(60 * minutes);
-                (plan(profile, seed, MANY, abilities), Some(until))
-            }
+            Length::Faults(count) => (drawn()?.into_iter().take(*count).collect(), None),
+            Length::Minutes(minutes) => (drawn()?, Some(Instant::now() + Duration::from_secs(60 * minutes))),
             Length::These(faults) => (faults.clone(), None),
         };
         for fault in faults {
@@ -330,7 +341,7 @@ impl Run {
 }
 
 /// Of each partition the last one that was acknowledged: a query may rest on a handful.
-fn last_positions(commands: &[Command]) -> Vec<String> {
+pub fn last_positions(commands: &[Command]) -> Vec<String> {
     let mut last = std::collections::BTreeMap::new();
     for answer in commands.iter().filter_map(Command::accepted) {
         let Some((partition, offset)) = answer.position.split_once('-') else { continue };

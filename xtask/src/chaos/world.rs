@@ -1,5 +1,7 @@
 //! The platform under test: real processes on loopback, and what they stand on.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -7,10 +9,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::client::{Instance, Targets};
+use super::clock;
 use super::history::StoredCursor;
 use super::log::Log;
-use super::tcp::Path as TcpPath;
-use crate::cluster::{self, Cluster, Service, Wanted};
+use super::ways::{self, CQL, KAFKA, POSTGRES, Ways};
+use crate::cluster::{self, Cluster, Detour, Running, Service, Wanted};
 use crate::platform::{self, Group, Platform, Role, Spec};
 use crate::wait;
 
@@ -29,13 +32,9 @@ const ATTEMPTS: u32 = 3;
 
 /// What there is of each role.
 pub const COMMAND_APIS: usize = 3;
-const PROJECTORS: usize = 2;
-const QUERY_APIS: usize = 1;
-const STREAMS: usize = 2;
-
-/// Paths of all processes to a server.
-pub const POSTGRES: &str = "PostgreSQL";
-pub const KAFKA: &str = "Kafka";
+pub const PROJECTORS: usize = 2;
+pub const QUERY_APIS: usize = 1;
+pub const STREAMS: usize = 2;
 
 /// What may be asked of one process or one address is not what is tested here.
 const NO_LIMITS: [&str; 9] = [
@@ -54,8 +53,7 @@ pub struct World {
     pub profile: Profile,
     pub platform: Platform,
     pub log: Log,
-    /// What stands between clients and each process, in the order of the processes; then between these and servers.
-    pub paths: Vec<(String, TcpPath)>,
+    pub ways: Ways,
     folder: PathBuf,
     // After the processes, which use them.
     cluster: Option<Cluster>,
@@ -71,13 +69,12 @@ impl World {
         servers: Option<Servers>,
         settings: &[(String, String)],
     ) -> Result<Self> {
-        let (cluster, kafka) = match servers {
-            Some(Servers { cluster, kafka }) => (Some(cluster), kafka),
-            None => (None, None),
+        let (cluster, mut ways) = match servers {
+            Some(Servers { cluster, ways }) => (Some(cluster), ways),
+            None => (None, Ways::default()),
         };
         let mut environment: Vec<(String, String)> =
             NO_LIMITS.iter().map(|name| ((*name).to_owned(), "0".to_owned())).collect();
-        let mut server_paths = Vec::new();
         if let Some(cluster) = &cluster {
             for (name, value) in cluster.environment()? {
                 environment.push((name.to_owned(), value));
@@ -85,19 +82,24 @@ impl World {
             environment.push(("ROOMLOG_PARTITIONS_ROOMS".to_owned(), "4".to_owned()));
             environment.push(("ROOMLOG_PARTITIONS_ACCOUNTS".to_owned(), "1".to_owned()));
             environment.push(("ROOMLOG_POSTGRES_MAX_CONNECTIONS".to_owned(), "4".to_owned()));
-            server_paths.push((POSTGRES.to_owned(), postgres_path(cluster, &mut environment)?));
-            if let Some(kafka) = kafka {
-                environment.push(("ROOMLOG_KAFKA_BROKERS".to_owned(), kafka.address().to_string()));
-                server_paths.push((KAFKA.to_owned(), kafka));
-            }
         }
         environment.extend(settings.iter().cloned());
+        let groups = groups(profile);
+        let mut own_environment = BTreeMap::new();
+        for process in groups.iter().flat_map(Group::process_names) {
+            let mut own = vec![clock::own_setting(folder, &process)?];
+            if let Some(cluster) = &cluster {
+                own.extend(to_servers(&process, cluster, &environment, &mut ways)?);
+            }
+            own_environment.insert(process, own);
+        }
         let spec = Spec {
             roomlog: roomlog.to_owned(),
             folder: folder.to_owned(),
-            groups: groups(profile),
+            groups,
             port: None,
             environment,
+            own_environment,
         };
         let platform = start(&spec)?;
         let log = match &cluster {
@@ -107,24 +109,20 @@ impl World {
                 Log::Kafka { brokers: kafka.address() }
             }
         };
-        let mut paths = platform
-            .processes()
-            .iter()
-            .map(|process| Ok((process.name().to_owned(), TcpPath::open(process.address())?)))
-            .collect::<Result<Vec<_>>>()?;
-        paths.extend(server_paths);
-        Ok(Self { profile, platform, log, paths, folder: folder.to_owned(), cluster })
+        for process in platform.processes() {
+            ways.open(process.name().to_owned(), process.address())?;
+        }
+        Ok(Self { profile, platform, log, ways, folder: folder.to_owned(), cluster })
     }
 
-    /// Where clients go: through the paths.
+    /// Where clients go: on the ways to the processes.
     pub fn targets(&self) -> Targets {
         let of = |role: Role| {
-            let with_role = self.platform.processes().iter().zip(&self.paths);
+            let with_role = self.platform.processes().iter().filter(|process| process.has(role));
             with_role
-                .filter(|(process, _)| process.has(role))
-                .map(|(process, (_, path))| Instance {
+                .map(|process| Instance {
                     name: process.name().to_owned(),
-                    address: path.address(),
+                    address: self.ways.address(process.name()).unwrap_or(process.address()),
                 })
                 .collect()
         };
@@ -232,14 +230,37 @@ fn partition(value: &serde_json::Value) -> String {
     }
 }
 
-/// Puts a path between the processes and PostgreSQL.
-fn postgres_path(cluster: &Cluster, environment: &mut [(String, String)]) -> Result<TcpPath> {
-    let server = cluster.server(Service::Postgres).context("no PostgreSQL")?;
-    let path = TcpPath::open(server.address().parse()?)?;
-    for (_, value) in environment.iter_mut().filter(|(name, _)| name == "ROOMLOG_POSTGRES_URL") {
-        *value = value.replace(&server.address(), &path.address().to_string());
+/// Settings that lead one process to the servers on ways of its own.
+fn to_servers(
+    process: &str,
+    cluster: &Cluster,
+    environment: &[(String, String)],
+    ways: &mut Ways,
+) -> Result<Vec<(String, String)>> {
+    let mut settings = Vec::new();
+    let postgres = cluster.server(Service::Postgres).context("no PostgreSQL")?;
+    let way = ways.open(ways::from(POSTGRES, process), postgres.address().parse()?)?;
+    for (name, url) in environment.iter().filter(|(name, _)| name == "ROOMLOG_POSTGRES_URL") {
+        settings.push((name.clone(), url.replace(&postgres.address(), &way.to_string())));
     }
-    Ok(path)
+    if let Some(cql) = as_process(cluster, Service::Cql) {
+        let node: SocketAddr = cql.address().parse()?;
+        let way = ways.open(ways::from(CQL, process), node)?;
+        settings.push(("ROOMLOG_CQL_NODES".to_owned(), way.to_string()));
+        // The node says of itself where it really is.
+        let translation = format!("{}={way}", node.ip());
+        settings.push(("ROOMLOG_CQL_ADDRESS_TRANSLATION".to_owned(), translation));
+    }
+    // Made before the broker, which has to know of them.
+    if let Some(way) = ways.address(&ways::from(KAFKA, process)) {
+        settings.push(("ROOMLOG_KAFKA_BROKERS".to_owned(), way.to_string()));
+    }
+    Ok(settings)
+}
+
+/// What runs in a container says of itself that it is elsewhere than a way could lead.
+fn as_process(cluster: &Cluster, service: Service) -> Option<&Running> {
+    cluster.server(service).filter(|server| server.pid.is_some())
 }
 
 fn groups(profile: Profile) -> Vec<Group> {
@@ -272,20 +293,32 @@ fn start(spec: &Spec) -> Result<Platform> {
 /// What the distributed platform stands on.
 pub struct Servers {
     cluster: Cluster,
-    /// The way to Kafka that processes take; there is none to one in a container.
-    kafka: Option<TcpPath>,
+    /// Each process's to Kafka; there are none to one in a container.
+    ways: Ways,
 }
 
 impl Servers {
     /// Has to be called within the runtime that carries the connections.
     pub fn start() -> Result<Self> {
-        let instance = cluster::Instance::ephemeral("chaos");
-        let listen = platform::free_address()?;
-        let kafka = TcpPath::open(listen)?;
-        cluster::prepare_detour(&instance, listen.port(), kafka.address().port())?;
+        let instance = cluster::Instance::killed();
+        let (mut ways, mut detours) = (Ways::default(), Vec::new());
+        for process in groups(Profile::Distributed).iter().flat_map(Group::process_names) {
+            let listen = platform::free_address()?;
+            let advertised = ways.open(ways::from(KAFKA, &process), listen)?.port();
+            detours.push(Detour { listen: listen.port(), advertised });
+        }
+        cluster::prepare_detours(&instance, &detours)?;
         let cluster = cluster::ensure_up(&instance, &Service::ALL.map(Into::into))?;
-        let is_process = cluster.server(Service::Kafka).is_some_and(|kafka| kafka.pid.is_some());
-        Ok(Self { cluster, kafka: is_process.then_some(kafka) })
+        let has_ways = as_process(&cluster, Service::Kafka).is_some();
+        Ok(Self { cluster, ways: if has_ways { ways } else { Ways::default() } })
+    }
+
+    pub fn has_way_to_kafka(&self) -> bool {
+        as_process(&self.cluster, Service::Kafka).is_some()
+    }
+
+    pub fn has_way_to_cql(&self) -> bool {
+        as_process(&self.cluster, Service::Cql).is_some()
     }
 }
 

@@ -23,7 +23,12 @@ const ALONE: [&str; 5] = [
     "-Djdk.attach.allowAttachSelf=true",
 ];
 
-/// Every change of a schema waits for a flush otherwise, and tests make many. The commit log has it as well.
+/// How the commit log is synced, and one setting more.
+const SYNC_AFTER_ANSWER: &str = "periodic\ncommitlog_sync_period: 1000ms";
+/// For a node that is killed: with the other, what it confirmed since the last sync is gone, though its machine runs on.
+const SYNC_BEFORE_ANSWER: &str = "group\ncommitlog_sync_group_window: 10ms";
+/// Every change of a schema waits for a flush otherwise, and tests make many. The commit log has it as well, but only when
+/// that was synced last: a node that was killed may come back without its tables.
 const WITHOUT_FLUSHES: &str = "-Dcassandra.test.flush_local_schema_changes=false";
 
 /// Inner parts of Java that Cassandra uses, as in its own `jvm17-server.options`.
@@ -67,7 +72,9 @@ pub fn configure(server: &Server, ports: Ports) -> Result<()> {
     let template = infra("cassandra.yaml");
     let template =
         std::fs::read_to_string(&template).with_context(|| format!("cannot read {}", template.display()))?;
+    let sync = if server.instance.is_killed() { SYNC_BEFORE_ANSWER } else { SYNC_AFTER_ANSWER };
     let filled = template
+        .replace("{{commitlog_sync}}", sync)
         .replace("{{client_port}}", &ports.client.to_string())
         .replace("{{storage_port}}", &ports.internal.to_string())
         .replace("{{tls_dir}}", &Certificates::of(&server.instance).folder().to_string_lossy())
@@ -86,7 +93,7 @@ pub fn command(server: &Server, classpath: &Classpath) -> Result<Command> {
     for open in OPENS {
         node.arg("--add-opens").arg(format!("{open}=ALL-UNNAMED"));
     }
-    if server.instance.is_ephemeral() {
+    if server.instance.is_ephemeral() && !server.instance.is_killed() {
         node.arg(WITHOUT_FLUSHES);
     }
     let data = server.data_dir();

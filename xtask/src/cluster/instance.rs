@@ -19,6 +19,11 @@ pub struct Instance {
 impl Instance {
     pub const DEV: &str = "dev";
 
+    /// As [`ephemeral`](Self::ephemeral), for one whose servers are killed and have to come back with what they confirmed.
+    pub fn killed() -> Self {
+        Self::ephemeral(KILLED)
+    }
+
     /// A cluster of this process alone (`test-4711`, `bench-4711`): wiped when the process is done with it.
     pub fn ephemeral(purpose: &str) -> Self {
         Self { name: format!("{purpose}-{}", std::process::id()), ephemeral: true }
@@ -26,6 +31,11 @@ impl Instance {
 
     pub fn is_ephemeral(&self) -> bool {
         self.ephemeral
+    }
+
+    /// Whether its servers have to come back with what they confirmed when they are killed.
+    pub fn is_killed(&self) -> bool {
+        self.ephemeral && self.name.starts_with(KILLED)
     }
 
     pub fn name(&self) -> &str {
@@ -60,6 +70,9 @@ impl Instance {
         workspace::cluster_dir().join(JARS)
     }
 }
+
+/// What the clusters of `cargo xtask chaos` are called.
+const KILLED: &str = "chaos";
 
 /// Taken by the jars, so no instance can have this name.
 const JARS: &str = "jars";

@@ -42,10 +42,7 @@ pub fn configure(server: &Server, ports: Ports) -> Result<()> {
         .replace("{{password_tls_port}}", &ports.password_tls.to_string())
         .replace("{{tls_dir}}", &Certificates::of(&server.instance).folder().to_string_lossy())
         .replace("{{data_dir}}", &server.data_dir().to_string_lossy());
-    let filled = match Detour::of(server)? {
-        Some(detour) => detour.add_to(&filled),
-        None => filled,
-    };
+    let filled = add_detours(&filled, &detours(server)?);
     std::fs::write(configuration(server), filled).context("cannot write the broker's configuration")
 }
 
@@ -56,31 +53,38 @@ pub struct Detour {
     pub advertised: u16,
 }
 
-impl Detour {
-    /// For the next starts of the server.
-    pub fn save(self, server: &Server) -> Result<()> {
-        std::fs::create_dir_all(server.dir())?;
-        std::fs::write(detour(server), serde_json::to_vec(&self)?).context("cannot write the broker's detour")
-    }
+/// For the next starts of the server.
+pub fn save_detours(server: &Server, detours: &[Detour]) -> Result<()> {
+    std::fs::create_dir_all(server.dir())?;
+    std::fs::write(detours_file(server), serde_json::to_vec(detours)?)
+        .context("cannot write the broker's detours")
+}
 
-    fn of(server: &Server) -> Result<Option<Self>> {
-        match std::fs::read(detour(server)) {
-            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).context("cannot read the broker's detour"),
-        }
+fn detours(server: &Server) -> Result<Vec<Detour>> {
+    match std::fs::read(detours_file(server)) {
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error).context("cannot read the broker's detours"),
     }
+}
 
-    fn add_to(self, properties: &str) -> String {
-        let Self { listen, advertised } = self;
-        let line = |line: &str| match line.split_once('=') {
-            Some(("listeners", _)) => format!("{line},DETOUR://127.0.0.1:{listen}\n"),
-            Some(("advertised.listeners", _)) => format!("{line},DETOUR://127.0.0.1:{advertised}\n"),
-            Some(("listener.security.protocol.map", _)) => format!("{line},DETOUR:PLAINTEXT\n"),
-            _ => format!("{line}\n"),
+/// A listener for each of them.
+fn add_detours(properties: &str, detours: &[Detour]) -> String {
+    let each = |of: &dyn Fn(usize, &Detour) -> String| -> String {
+        detours.iter().enumerate().map(|(n, detour)| of(n + 1, detour)).collect()
+    };
+    let line = |line: &str| {
+        let more = match line.split_once('=') {
+            Some(("listeners", _)) => each(&|n, detour| format!(",DETOUR{n}://127.0.0.1:{}", detour.listen)),
+            Some(("advertised.listeners", _)) => {
+                each(&|n, detour| format!(",DETOUR{n}://127.0.0.1:{}", detour.advertised))
+            }
+            Some(("listener.security.protocol.map", _)) => each(&|n, _| format!(",DETOUR{n}:PLAINTEXT")),
+            _ => String::new(),
         };
-        properties.lines().map(line).collect()
-    }
+        format!("{line}{more}\n")
+    };
+    properties.lines().map(line).collect()
 }
 
 /// Prepares the data folder, with its user; one that is prepared already stays as it is.
@@ -143,8 +147,8 @@ fn configuration(server: &Server) -> PathBuf {
     server.dir().join("server.properties")
 }
 
-fn detour(server: &Server) -> PathBuf {
-    server.dir().join("detour.json")
+fn detours_file(server: &Server) -> PathBuf {
+    server.dir().join("detours.json")
 }
 
 fn infra(file: &str) -> PathBuf {
@@ -158,11 +162,12 @@ mod tests {
     #[test]
     fn a_detour_is_a_listener_of_its_own() {
         let template = std::fs::read_to_string(infra("server.properties")).unwrap();
-        let with = Detour { listen: 1, advertised: 2 }.add_to(&template);
+        let detour = |listen, advertised| Detour { listen, advertised };
+        let with = add_detours(&template, &[detour(1, 2), detour(3, 4)]);
         for expected in [
-            "CONTROLLER://127.0.0.1:{{controller_port}},DETOUR://127.0.0.1:1\n",
-            "PASSWORD://127.0.0.1:{{password_tls_port}},DETOUR://127.0.0.1:2\n",
-            "CONTROLLER:PLAINTEXT,DETOUR:PLAINTEXT\n",
+            "CONTROLLER://127.0.0.1:{{controller_port}},DETOUR1://127.0.0.1:1,DETOUR2://127.0.0.1:3\n",
+            "PASSWORD://127.0.0.1:{{password_tls_port}},DETOUR1://127.0.0.1:2,DETOUR2://127.0.0.1:4\n",
+            "CONTROLLER:PLAINTEXT,DETOUR1:PLAINTEXT,DETOUR2:PLAINTEXT\n",
         ] {
             assert!(with.contains(expected), "{with}");
         }

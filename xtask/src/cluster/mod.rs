@@ -31,6 +31,7 @@ use anyhow::{Context, Result, bail};
 use certificates::Certificates;
 pub use environment::{Environment, FOR_TESTS};
 pub use instance::{Instance, relative};
+pub use kafka::Detour;
 use owner::Owner;
 use runtime::Runtime;
 use server::Server;
@@ -110,10 +111,9 @@ pub fn ensure_up(instance: &Instance, wanted: &[Wanted]) -> Result<Cluster> {
     Ok(Cluster { servers, instance: instance.clone(), owner })
 }
 
-/// Before the instance's Kafka is started as a process: makes it listen on `listen` as well, and send whoever comes there
-/// to `advertised`.
-pub fn prepare_detour(instance: &Instance, listen: u16, advertised: u16) -> Result<()> {
-    kafka::Detour { listen, advertised }.save(&Server::new(instance, Service::Kafka))
+/// Before the instance's Kafka is started as a process: it shall have these ports besides.
+pub fn prepare_detours(instance: &Instance, detours: &[Detour]) -> Result<()> {
+    kafka::save_detours(&Server::new(instance, Service::Kafka), detours)
 }
 
 fn ensure_server(server: &Server, wanted: &Wanted) -> Result<Running> {

@@ -106,6 +106,25 @@ pub fn has_nginx() -> bool {
     Path::new(NGINX).exists() || workspace::is_installed("nginx")
 }
 
+/// Oldest that schemathesis runs on.
+const OLDEST_PYTHON: u32 = 11;
+
+/// `python3` with what makes environments, which Debian keeps apart.
+pub fn ensure_python() -> Result<()> {
+    let can_make_environments =
+        || workspace::run_quietly(Command::new("python3").args(["-c", "import ensurepip, venv"])).is_ok();
+    if !can_make_environments() {
+        install("python3", &["python3-venv"])?;
+    }
+    let minor = "import sys; print(sys.version_info.minor)";
+    let minor = workspace::run_quietly(Command::new("python3").args(["-c", minor]))?;
+    let minor: u32 = String::from_utf8_lossy(&minor.stdout).trim().parse().context("no version of Python")?;
+    if minor < OLDEST_PYTHON {
+        bail!("`python3` is version 3.{minor}, but schemathesis needs 3.{OLDEST_PYTHON} or newer");
+    }
+    Ok(())
+}
+
 fn may_install() -> Result<bool> {
     Ok(Path::new("/etc/debian_version").exists() && is_root()?)
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask cluster run`
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -67,6 +68,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         },
         port: Some(options.port),
         environment: own.chain(of_servers).collect(),
+        own_environment: BTreeMap::new(),
     };
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let mut interrupted = signal(SignalKind::interrupt())?;

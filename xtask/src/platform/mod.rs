@@ -94,8 +94,7 @@ fn recipes(spec: &Spec, secrets: &Secrets) -> Result<Vec<Recipe>> {
     let path = |path: &Path| path.to_string_lossy().into_owned();
     let mut recipes = Vec::new();
     for group in &spec.groups {
-        for number in 1..=group.instances {
-            let name = format!("{}-{number}", group.name());
+        for name in group.process_names() {
             let folder = spec.folder.join(&name);
             let (address, internal_address) = (ports::free_address()?, ports::free_address()?);
             let own = [
@@ -108,14 +107,16 @@ fn recipes(spec: &Spec, secrets: &Secrets) -> Result<Vec<Recipe>> {
                 ("ROOMLOG_TRUSTED_PROXIES", address.ip().to_string()),
             ];
             let own = own.map(|(name, value)| (name.to_owned(), value));
+            // The last one counts.
+            let for_this_one = spec.own_environment.get(&name).into_iter().flatten();
+            let environment = spec.environment.iter().chain(for_this_one).cloned().chain(own).collect();
             recipes.push(Recipe {
                 name,
                 roles: group.roles.clone(),
                 address,
                 internal_address,
                 program: spec.roomlog.clone(),
-                // The last one counts.
-                environment: spec.environment.iter().cloned().chain(own).collect(),
+                environment,
                 folder,
             });
         }

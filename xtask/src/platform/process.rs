@@ -136,6 +136,11 @@ impl Process {
         self.guard.started(child.id())
     }
 
+    /// At its next start, and from then on.
+    pub fn set(&mut self, setting: &str, value: &str) {
+        self.recipe.environment.push((setting.to_owned(), value.to_owned()));
+    }
+
     /// The program with this process's settings: for an operator's command, whose arguments are to follow.
     pub fn operators_command(&self) -> Command {
         let Recipe { program, environment, folder, .. } = &self.recipe;

@@ -1,5 +1,6 @@
 //! What a platform consists of.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::role::Role;
@@ -17,6 +18,8 @@ pub struct Spec {
     pub port: Option<u16>,
     /// For every process: which log and stores, log level. The platform's own settings come after these.
     pub environment: Vec<(String, String)>,
+    /// For one process alone, by its name: these come after those for every process.
+    pub own_environment: BTreeMap<String, Vec<(String, String)>>,
 }
 
 /// Processes that do the same.
@@ -43,6 +46,11 @@ impl Group {
             return "all".to_owned();
         }
         self.roles.iter().map(|role| role.id()).collect::<Vec<_>>().join("+")
+    }
+
+    /// `command-api-1` and so on.
+    pub fn process_names(&self) -> impl Iterator<Item = String> + '_ {
+        (1..=self.instances).map(|number| format!("{}-{number}", self.name()))
     }
 
     /// As in `ROOMLOG_ROLES`.

@@ -1,5 +1,6 @@
 //! The steps of `cargo xtask test`.
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -7,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use super::Options;
 use super::report::Report;
 use crate::cluster::{self, Cluster, Instance, Wanted, packages};
-use crate::{platform, workspace};
+use crate::{fuzz, platform, schemathesis, workspace};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Step {
@@ -21,12 +22,17 @@ pub enum Step {
     Proxy,
     /// Every test of the workspace, with servers of their own
     Tests,
+    /// Requests made from docs/openapi.json, at a real server
+    Api,
+    /// A short run of `cargo xtask fuzz`, of the same inputs each time
+    Fuzz,
     /// Short runs of `cargo xtask chaos` with fixed seeds
     Chaos,
 }
 
 /// In the order of what they cost.
-pub const ALL: [Step; 6] = [Step::Format, Step::Proxy, Step::Clippy, Step::Docs, Step::Tests, Step::Chaos];
+pub const ALL: [Step; 8] =
+    [Step::Format, Step::Proxy, Step::Clippy, Step::Docs, Step::Tests, Step::Api, Step::Fuzz, Step::Chaos];
 
 impl Step {
     pub fn run(self, options: &Options, report: &mut Report) {
@@ -47,6 +53,12 @@ impl Step {
                 report.time("docs", build_docs);
             }
             Self::Tests => run_tests(options, report),
+            Self::Api => {
+                report.time("api", || schemathesis::run(&built("roomlog")?));
+            }
+            Self::Fuzz => {
+                report.time("fuzz", || fuzz::run_briefly());
+            }
             Self::Chaos => run_chaos(options, report),
         }
     }
@@ -104,16 +116,20 @@ fn run_chaos(options: &Options, report: &mut Report) {
     }
 }
 
-/// By the programs that the tests have built; alone they would be built anew, with the features that each asks for.
 fn chaos(profile: &str, seed: u64, faults: usize) -> Result<()> {
-    let built = std::env::current_exe()?;
-    let [whole, roomlog] = ["xtask", "roomlog"].map(|program| built.with_file_name(program));
-    if !roomlog.exists() {
-        bail!("there is no {}: run the step `tests` first", roomlog.display());
-    }
-    let mut chaos = Command::new(whole);
+    let roomlog = built("roomlog")?;
+    let mut chaos = Command::new(built("xtask")?);
     chaos.args(["chaos", "--profile", profile, "--seed", &seed.to_string(), "--faults", &faults.to_string()]);
     run(chaos.arg("--roomlog").arg(roomlog))
+}
+
+/// A program that the tests have built; alone it would be built anew, with the features that it asks for.
+fn built(program: &str) -> Result<PathBuf> {
+    let path = std::env::current_exe()?.with_file_name(program);
+    if !path.exists() {
+        bail!("there is no {}: run the step `tests` first", path.display());
+    }
+    Ok(path)
 }
 
 fn test_command(options: &Options) -> Command {

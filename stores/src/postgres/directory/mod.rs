@@ -20,7 +20,7 @@ use super::maintenance::{Maintenance, SchemaId};
 use crate::StoreError;
 use crate::columns::StoredCursor;
 use crate::directory::net::NetChanges;
-use crate::directory::{AccountRow, DirectoryBatch, DirectoryStore, MemberRow, PROJECTION, RoomRow, VERSION};
+use crate::directory::{AccountRow, DirectoryBatch, DirectoryStore, MemberRow, PROJECTION, RoomRow, version};
 use crate::migrations::POSTGRES_DIRECTORY as MIGRATIONS;
 
 const STORE: &str = "directory";
@@ -53,7 +53,7 @@ impl PostgresDirectoryStore {
     /// Makes the tables or brings them up to date, waiting for other processes that are at it.
     pub async fn open(config: &PostgresConfig) -> Result<Self, StoreError> {
         check_schema(STORE, &config.directory_schema)?;
-        let schema = format!("{}_v{VERSION}", config.directory_schema);
+        let schema = format!("{}_v{}", config.directory_schema, version());
         let mut maintenance = Maintenance::begin(STORE, config).await?;
         maintenance.migrate(&schema, &MIGRATIONS).await?;
         maintenance.end().await;

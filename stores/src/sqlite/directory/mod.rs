@@ -16,7 +16,7 @@ use super::pools::{self, Pools};
 use super::projected::{DatabaseFile, Projected};
 use crate::StoreError;
 use crate::directory::net::NetChanges;
-use crate::directory::{AccountRow, DirectoryBatch, DirectoryStore, MemberRow, PROJECTION, RoomRow, VERSION};
+use crate::directory::{AccountRow, DirectoryBatch, DirectoryStore, MemberRow, PROJECTION, RoomRow, version};
 use crate::migrations::SQLITE_DIRECTORY as MIGRATIONS;
 
 const STORE: &str = "directory";
@@ -30,7 +30,7 @@ pub struct SqliteDirectoryStore {
 impl SqliteDirectoryStore {
     /// Opens or makes the store in this folder, which is made if need be.
     pub async fn open(directory: &Path) -> Result<Self, StoreError> {
-        let files = Projected::open(STORE, directory, PROJECTION, VERSION).await?;
+        let files = Projected::open(STORE, directory, PROJECTION, version()).await?;
         Ok(Self { files: Arc::new(files) })
     }
 }

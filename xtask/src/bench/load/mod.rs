@@ -2,7 +2,7 @@
 //! that every time comes from one clock. The thread shares the machine with what it measures, so its work is kept
 //! small, and its own processor time is part of the figures.
 
-mod api;
+pub mod api;
 mod audit;
 mod delays;
 mod http;

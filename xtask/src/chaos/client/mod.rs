@@ -17,7 +17,7 @@ use uuid::Uuid;
 pub use actor::Order;
 pub use rest::{Rest, id};
 pub use socket::open;
-pub use views::{Reader, view};
+pub use views::{Reader, reads, view};
 
 use super::history::Seq;
 use super::recorder::Recorder;

@@ -35,6 +35,21 @@ pub async fn view(crowd: &Crowd, name: &str, positions: &[String]) -> Result<Vie
     Ok(view)
 }
 
+/// Whether queries on both projections are answered, `positions` reflected: as every creator, for their rooms.
+pub async fn reads(crowd: &Crowd, positions: &[String]) -> Result<()> {
+    for room in &crowd.shared.rooms {
+        let creator = crowd.clients.iter().find(|client| client.account == room.creator);
+        let client = creator.context("a room without a creator")?;
+        // Whatever its client does with the token meanwhile.
+        let token = crowd.shared.rest.log_in(&crowd.shared.targets, &client.name).await?;
+        let shared = &crowd.shared;
+        let reader = Reader { rest: &shared.rest, targets: &shared.targets, token: &token, positions };
+        reader.pages("/v1/rooms").await?;
+        reader.get(&format!("/v1/rooms/{}/messages", room.id), &[limit()]).await?;
+    }
+    Ok(())
+}
+
 /// Asks whoever answers, as one account. `positions` have to be reflected.
 pub struct Reader<'a> {
     pub rest: &'a Rest,
