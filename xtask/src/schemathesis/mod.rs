@@ -6,6 +6,7 @@
 mod python;
 mod scene;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -33,7 +34,7 @@ pub fn run(roomlog: &Path) -> Result<()> {
         groups: Group::all_in_one(1),
         port: None,
         environment: bench::settings(Kind::Embedded, Vec::new(), 0, None),
-        own_environment: Vec::new(),
+        own_environment: BTreeMap::new(),
     };
     let mut platform = platform::start_without_proxy(&spec)?;
     let tested = test(&schemathesis, folder.path(), &platform);
