@@ -57,7 +57,7 @@ impl Postgres {
 
     /// The schema whose tables count; a rebuild's has `_next` behind it.
     pub fn directory_schema(&self) -> String {
-        format!("{}_v{}", self.config.directory_schema, roomlog_stores::directory::VERSION)
+        format!("{}_v{}", self.config.directory_schema, roomlog_stores::directory::version())
     }
 
     pub async fn execute(&self, sql: String) {
