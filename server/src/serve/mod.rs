@@ -27,11 +27,11 @@ use crate::patience::Patience;
 use crate::platform::Platform;
 use crate::{http, listener, logging};
 
-const METRICS_UPKEEP: Duration = Duration::from_secs(5);
-/// Partitions are handed over, sockets told to resume elsewhere, and the listener drained.
 /// Each batch costs some round trips to the shared stores, whatever is in it. Their readers are in other processes,
 /// so that nobody here can ask for a batch at once.
 const SHARED_BATCH_INTERVAL: Duration = Duration::from_millis(200);
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+/// Partitions are handed over, sockets told to resume elsewhere, and the listener drained.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 pub async fn run(config: Config) -> anyhow::Result<()> {
