@@ -2,6 +2,7 @@
 //! and the driver's errors as the store's.
 
 use scylla::client::session::Session;
+use scylla::cluster::ClusterState;
 use scylla::deserialize::row::DeserializeRow;
 use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
 use scylla::response::PagingState;
@@ -13,6 +14,7 @@ use scylla::statement::prepared::PreparedStatement;
 use scylla::statement::unprepared::Statement;
 use scylla::value::{CqlValue, Row};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
@@ -47,6 +49,11 @@ impl Connection {
     /// Learns of keyspaces, for the way to the nodes that hold a row.
     pub async fn refresh(&self) -> Result<(), StoreError> {
         self.session.refresh_metadata().await.map_err(super::error::unavailable)
+    }
+
+    /// What the driver knows of the nodes.
+    pub fn cluster(&self) -> Arc<ClusterState> {
+        self.session.get_cluster_state()
     }
 
     /// A statement that may be sent twice.
@@ -143,7 +150,7 @@ impl Connection {
         self.write_all(statements, rows).await
     }
 
-    /// The same with a statement for each row.
+    /// The same with a statement for each row; of several partitions, each is a mutation of its own.
     pub async fn write_all(
         &self,
         statements: Vec<BatchStatement>,

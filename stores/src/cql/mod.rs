@@ -26,6 +26,7 @@ mod error;
 mod generations;
 mod memberships;
 mod read;
+mod requests;
 mod schema;
 mod tables;
 mod write;

@@ -12,14 +12,13 @@
 //! * the cursor: its offset, so that it never goes back.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
-use futures::stream::{self, StreamExt, TryStreamExt};
 use roomlog_schemas::event::Seq;
 use roomlog_schemas::{MessageId, RoomId};
+use scylla::cluster::ClusterState;
 use scylla::serialize::row::SerializeRow;
-use scylla::statement::batch::BatchStatement;
 use scylla::statement::prepared::PreparedStatement;
 use scylla::value::MaybeUnset;
 use uuid::Uuid;
@@ -29,6 +28,7 @@ use super::cursor::put_schemas;
 use super::generations::Generation;
 use super::memberships::{JOINED, LEFT};
 use super::read::rule_name;
+use super::requests::{Requests, Rows};
 use super::{shard_of, timestamp, to_i64};
 use crate::StoreError;
 use crate::rooms::{MembershipChange, RoomBatch};
@@ -49,45 +49,48 @@ pub(super) async fn rows(
     batch: &RoomBatch,
     announced: usize,
 ) -> Result<(), StoreError> {
-    let mut writes =
-        Writes { connection, generation, end: timestamp(batch.cursor.next_offset), tasks: Vec::new() };
     let schemas = &batch.cursor.announced;
-    writes.tasks.push(Box::pin(put_schemas(
-        connection,
+    put_schemas(connection, generation, batch.cursor.partition, announced, schemas).await?;
+    let mut writes = Writes {
         generation,
-        batch.cursor.partition,
-        announced,
-        schemas,
-    )));
+        end: timestamp(batch.cursor.next_offset),
+        cluster: connection.cluster(),
+        requests: Requests::default(),
+    };
     writes.events(batch);
     let indexed = writes.messages(batch);
     writes.memberships(batch);
     writes.history_rules(batch);
-    let at_once = connection.config.max_in_flight;
-    stream::iter(writes.tasks).buffer_unordered(at_once).try_collect::<()>().await?;
+    writes.requests.send(connection).await?;
     generation.indexed.add(indexed);
     Ok(())
 }
 
 struct Writes<'a> {
-    connection: &'a Connection,
     generation: &'a Generation,
     /// The timestamp of the batch's end.
     end: i64,
-    tasks: Vec<BoxFuture<'a, Result<(), StoreError>>>,
+    cluster: Arc<ClusterState>,
+    requests: Requests,
 }
 
-impl<'a> Writes<'a> {
-    /// Rows of one CQL partition.
-    fn add<V>(&mut self, statement: &'a PreparedStatement, rows: Vec<V>)
+impl Writes<'_> {
+    /// Rows of one CQL partition, each with the bytes of what is large in it.
+    fn add<V>(&mut self, statement: &PreparedStatement, rows: Vec<(usize, V)>)
     where
-        V: SerializeRow + Send + Sync + 'a,
+        V: SerializeRow + Send + Sync + 'static,
     {
-        let connection = self.connection;
-        self.tasks.push(Box::pin(async move { connection.write(statement, &rows).await }));
+        for rows in in_batches(rows) {
+            let mut together = Rows::default();
+            for (bytes, row) in rows {
+                together.push(statement, row, bytes, &self.cluster);
+            }
+            self.requests.add(together);
+        }
     }
 
     fn events(&mut self, batch: &RoomBatch) {
+        let statements = &self.generation.statements;
         let mut partitions: HashMap<(Uuid, i64), Vec<(usize, _)>> = HashMap::new();
         for event in &batch.events {
             let (room, seq) = (event.room_id.0, to_i64(event.seq));
@@ -96,8 +99,8 @@ impl<'a> Writes<'a> {
             let row = (room, bucket, seq, offset, time, event.event.clone(), timestamp(event.offset));
             partitions.entry((room, bucket)).or_default().push((event.event.len(), row));
         }
-        for rows in partitions.into_values().flat_map(in_batches) {
-            self.add(&self.generation.statements.put_event, rows);
+        for rows in partitions.into_values() {
+            self.add(&statements.put_event, rows);
         }
     }
 
@@ -126,25 +129,24 @@ impl<'a> Writes<'a> {
             );
             partitions.entry((message.room_id, bucket)).or_default().push((message.text.len(), row));
             let by_id = (message.room_id.0, message.message_id.0, seq, self.end);
-            self.add(&statements.put_message_seq, vec![by_id]);
+            self.add(&statements.put_message_seq, vec![(0, by_id)]);
         }
         let mut unlisted: BTreeMap<RoomId, Vec<i64>> = BTreeMap::new();
         for ((room, bucket), rows) in partitions {
             if !self.generation.indexed.contains(room, bucket) {
                 unlisted.entry(room).or_default().push(bucket);
             }
-            for rows in in_batches(rows) {
-                self.add(&statements.put_message, rows);
-            }
+            self.add(&statements.put_message, rows);
         }
         for (room, buckets) in &unlisted {
-            let rows = buckets.iter().map(|&bucket| (room.0, bucket, self.end)).collect();
+            let rows = buckets.iter().map(|&bucket| (0, (room.0, bucket, self.end))).collect();
             self.add(&statements.put_message_bucket, rows);
         }
         unlisted.into_iter().flat_map(|(room, buckets)| buckets.into_iter().map(move |b| (room, b))).collect()
     }
 
     fn memberships(&mut self, batch: &RoomBatch) {
+        let statements = &self.generation.statements;
         let mut accounts: HashMap<Uuid, Vec<(usize, _)>> = HashMap::new();
         let mut rooms: HashMap<(Uuid, i8), Vec<(usize, _)>> = HashMap::new();
         for membership in &batch.memberships {
@@ -156,11 +158,11 @@ impl<'a> Writes<'a> {
             accounts.entry(account).or_default().push((0, (account, room, seq, change, self.end)));
             rooms.entry((room, shard)).or_default().push((0, (room, shard, account, seq, change, self.end)));
         }
-        for rows in accounts.into_values().flat_map(in_batches) {
-            self.add(&self.generation.statements.put_room_by_account, rows);
+        for rows in accounts.into_values() {
+            self.add(&statements.put_room_by_account, rows);
         }
-        for rows in rooms.into_values().flat_map(in_batches) {
-            self.add(&self.generation.statements.put_account_by_room, rows);
+        for rows in rooms.into_values() {
+            self.add(&statements.put_account_by_room, rows);
         }
     }
 
@@ -169,7 +171,7 @@ impl<'a> Writes<'a> {
             batch.histories.iter().map(|&(room, rule)| ((room, rule.from), rule.rule)).collect();
         for ((room, from), rule) in latest {
             let row = (room.0, to_i64(from), rule_name(rule), self.end);
-            self.add(&self.generation.statements.put_history_rule, vec![row]);
+            self.add(&self.generation.statements.put_history_rule, vec![(0, row)]);
         }
     }
 }
@@ -188,32 +190,30 @@ pub(super) async fn ends(
         *ends = (ends.0.min(seq), ends.1.max(seq));
     }
     let (first, last) = (&generation.statements.put_first_seq, &generation.statements.put_last_seq);
-    let mut tasks: Vec<BoxFuture<'_, _>> = Vec::with_capacity(slots.len());
+    let (cluster, mut requests) = (connection.cluster(), Requests::default());
     for (slot, rooms) in slots {
-        let (mut statements, mut rows) = (Vec::new(), Vec::new());
+        let mut together = Rows::default();
         for (room, (first_seq, last_seq)) in rooms {
             let (slot, room) = (i32::from(slot), room.0);
             let falling = FIRST_SEQ_BASE.saturating_sub(first_seq).max(1);
-            statements.push(BatchStatement::PreparedStatement(first.clone()));
-            rows.push((slot, room, first_seq, falling));
-            statements.push(BatchStatement::PreparedStatement(last.clone()));
-            rows.push((slot, room, last_seq, last_seq.saturating_add(1)));
+            together.push(first, (slot, room, first_seq, falling), 0, &cluster);
+            together.push(last, (slot, room, last_seq, last_seq.saturating_add(1)), 0, &cluster);
         }
-        tasks.push(Box::pin(connection.write_all(statements, rows)));
+        requests.add(together);
     }
-    stream::iter(tasks).buffer_unordered(connection.config.max_in_flight).try_collect().await
+    requests.send(connection).await
 }
 
 /// Rows with the bytes of what is large in them, in parts that one statement can take.
-fn in_batches<V>(rows: Vec<(usize, V)>) -> Vec<Vec<V>> {
+fn in_batches<V>(rows: Vec<(usize, V)>) -> Vec<Vec<(usize, V)>> {
     let (mut batches, mut bytes) = (vec![Vec::new()], 0);
     for (size, row) in rows {
         let last = batches.last_mut().expect("there is one from the start");
         if !last.is_empty() && (bytes + size > BATCH_BYTES || last.len() >= BATCH_ROWS) {
-            batches.push(vec![row]);
+            batches.push(vec![(size, row)]);
             bytes = size;
         } else {
-            last.push(row);
+            last.push((size, row));
             bytes += size;
         }
     }
