@@ -36,14 +36,15 @@ enum Seen {
 }
 
 impl Raw {
-    async fn open(server: &Server, who: &Account) -> Self {
+    async fn open(server: &Server, who: &Account, is_compressed: bool) -> Self {
         let mut tcp = connect(server).await;
         let request = format!(
             "GET /v1/stream HTTP/1.1\r\nhost: {}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
              sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
              sec-websocket-protocol: roomlog.v1\r\n\
-             sec-websocket-extensions: permessage-deflate\r\nauthorization: Bearer {}\r\n\r\n",
+             {}authorization: Bearer {}\r\n\r\n",
             address(server),
+            if is_compressed { "sec-websocket-extensions: permessage-deflate\r\n" } else { "" },
             who.token
         );
         tcp.write_all(request.as_bytes()).await.unwrap();
@@ -53,7 +54,7 @@ impl Raw {
         }
         let head = String::from_utf8(head).unwrap().to_lowercase();
         assert!(head.starts_with("http/1.1 101"), "{head}");
-        assert!(!head.contains("sec-websocket-extensions"), "no compression is negotiated: {head}");
+        assert_eq!(head.contains("sec-websocket-extensions: permessage-deflate;"), is_compressed, "{head}");
         Self(tcp)
     }
 
@@ -124,8 +125,9 @@ async fn frames_that_break_the_protocol_close_their_socket_alone() {
     let too_long_a_ping = [0; 126];
     let half_a_mebibyte = vec![b' '; 512 * 1024];
 
-    let frames: [(&str, u8, &[u8], u16); 7] = [
-        ("compressed, which was not negotiated", FIN | RSV1 | TEXT, start, 1002),
+    let frames: [(&str, u8, &[u8], u16); 8] = [
+        ("compressed, and not negotiated or not readable", FIN | RSV1 | TEXT, b"\xff", 1002),
+        ("a compressed control frame", FIN | RSV1 | PING, b"", 1002),
         ("a reserved bit", FIN | 0x20 | TEXT, start, 1002),
         ("an unknown kind of frame", FIN | 0x3, start, 1002),
         ("a continuation of nothing", FIN | CONTINUATION, start, 1002),
@@ -134,26 +136,28 @@ async fn frames_that_break_the_protocol_close_their_socket_alone() {
         ("text that is not UTF-8", FIN | TEXT, b"\xff\xfe", 1007),
     ];
     for (what, first, payload, code) in frames {
-        let mut raw = Raw::open(&server, &ada).await;
-        raw.send(first, payload).await;
-        assert_eq!(raw.closed().await, Some(code), "{what}");
+        for is_compressed in [false, true] {
+            let mut raw = Raw::open(&server, &ada, is_compressed).await;
+            raw.send(first, payload).await;
+            assert_eq!(raw.closed().await, Some(code), "{what}");
+        }
     }
 
-    let mut raw = Raw::open(&server, &ada).await;
+    let mut raw = Raw::open(&server, &ada, false).await;
     raw.send_bytes(&[FIN | TEXT, 2, b'{', b'}']).await;
     assert_eq!(raw.closed().await, Some(1002), "not masked");
 
-    let mut raw = Raw::open(&server, &ada).await;
+    let mut raw = Raw::open(&server, &ada, false).await;
     // Only the head: nobody waits for an exbibyte, or keeps room for it.
     raw.send_bytes(&[FIN | TEXT, MASKED | 127, 0x10, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4]).await;
     assert_eq!(raw.closed().await, Some(1009), "longer than any message may be");
 
-    let mut raw = Raw::open(&server, &ada).await;
+    let mut raw = Raw::open(&server, &ada, false).await;
     raw.send(TEXT, &half_a_mebibyte).await;
     raw.send(FIN | CONTINUATION, b" ").await;
     assert_eq!(raw.closed().await, Some(1009), "too long in all its fragments");
 
-    let mut raw = Raw::open(&server, &ada).await;
+    let mut raw = Raw::open(&server, &ada, false).await;
     raw.send(FIN | 0x2, start).await;
     assert_eq!(raw.closed().await, Some(4400), "binary");
 
@@ -165,7 +169,7 @@ async fn frames_that_break_the_protocol_close_their_socket_alone() {
 async fn a_message_in_fragments_is_one_message() {
     let server = Server::start().await;
     let ada = server.account("ada").await;
-    let mut raw = Raw::open(&server, &ada).await;
+    let mut raw = Raw::open(&server, &ada, false).await;
     raw.send(TEXT, br#"{"type":"#).await;
     raw.send(CONTINUATION, b"").await;
     raw.send(FIN | PING, b"between").await;
@@ -254,14 +258,15 @@ async fn random_bytes_on_sockets_harm_nobody() {
     let room = server.room(&ada, "room").await;
     for seed in 0..150 {
         let mut random = StdRng::seed_from_u64(seed);
-        let mut raw = Raw::open(&server, &ada).await;
+        let is_compressed = random.random();
+        let mut raw = Raw::open(&server, &ada, is_compressed).await;
         let mut payload = vec![0; random.random_range(0..300)];
         random.fill(&mut payload[..]);
         if seed % 2 == 0 {
             // In good frames, some of them almost commands.
             let begin = br#"{"type":"command","id":"a","command":"send_message","room_id":""#;
             payload.splice(0..0, begin.iter().copied().take(random.random_range(0..=begin.len())));
-            raw.send(FIN | TEXT, &payload).await;
+            raw.send(FIN | TEXT | if is_compressed { RSV1 } else { 0 }, &payload).await;
         } else {
             raw.send_bytes(&payload).await;
         }
