@@ -31,7 +31,7 @@ use axum::extract::FromRef;
 use axum::middleware::from_fn;
 use roomlog_stores::progress::Progress;
 use roomlog_stores::{DirectoryStore, RoomStore, Sealer};
-use roomlog_web::{Auth, MinPositions, Problem, caching};
+use roomlog_web::{Auth, MinPositions, Position, Problem, caching};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -128,7 +128,7 @@ impl Default for Limits {
 }
 
 #[derive(OpenApi)]
-#[openapi(components(schemas(Problem)), tags((name = ROLE, description = "Queries; each reads the projections that it names.")))]
+#[openapi(components(schemas(Position, Problem)), tags((name = ROLE, description = "Queries; each reads the projections that it names.")))]
 struct Api;
 
 /// Every query, with its description. Their answers can be kept and asked for again with

@@ -199,6 +199,7 @@ async fn parameters_are_checked() {
     for (query, fields) in [
         ("before_seq=1&after_seq=1", json!(["before_seq", "after_seq"])),
         ("before_seq=x", json!(["before_seq"])),
+        ("before_seq=9223372036854775808", json!(["before_seq"])),
         ("after_seq=-1", json!(["after_seq"])),
         ("limit=0", json!(["limit"])),
         ("limit=10000", json!(["limit"])),
@@ -206,7 +207,7 @@ async fn parameters_are_checked() {
         let problem = fixture.get(alice, &format!("{path}?{query}")).await.problem(400, "invalid_query");
         assert_eq!(problem["fields"], fields, "{query}");
     }
-    let largest = u64::MAX;
+    let largest = i64::MAX;
     let page = fixture.get(alice, &format!("{path}?before_seq={largest}")).await.ok();
     assert_eq!(items(&page).len(), 2);
     let page = fixture.get(alice, &format!("{path}?after_seq={largest}")).await.ok();
