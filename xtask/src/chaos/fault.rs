@@ -24,7 +24,7 @@ pub enum Fault {
     Doubled { partition: u32 },
     /// Records that are none of ours, and damaged ones.
     Foreign { partition: u32 },
-    /// Every connection on the [ways](super::ways) of this name breaks: between clients and a process, or between a
+    /// Every connection on the [`super::ways`] of this name breaks: between clients and a process, or between a
     /// server and all processes, or one.
     Cut { process: String },
     /// Nothing gets through for a while; then what was held goes on, or breaks.
