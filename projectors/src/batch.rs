@@ -47,17 +47,23 @@ pub(crate) struct Batches {
     bounds: Bounds,
     /// After what was read last.
     cursor: Cursor,
+    is_behind: bool,
 }
 
 impl Batches {
     pub async fn open(log: &Arc<dyn EventLog>, cursor: &Cursor, bounds: Bounds) -> Result<Self, ReadError> {
         let reader = AcceptedReader::open(log, cursor, READER).await?;
-        Ok(Self { reader, bounds, cursor: cursor.clone() })
+        Ok(Self { reader, bounds, cursor: cursor.clone(), is_behind: false })
     }
 
     /// After the last batch.
     pub fn cursor(&self) -> &Cursor {
         &self.cursor
+    }
+
+    /// Whether the last batch ended at a bound: more may be there.
+    pub fn is_behind(&self) -> bool {
+        self.is_behind
     }
 
     /// Waits for the next records, and adds what more is there already, until a bound is passed.
@@ -72,6 +78,7 @@ impl Batches {
                 Some(Err(_)) | None => break,
             }
         }
+        self.is_behind = !self.has_room(&records);
         let cursor = self.reader.cursor();
         let before = std::mem::replace(&mut self.cursor, cursor.clone());
         Ok(Batch { records, before, cursor })

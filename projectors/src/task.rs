@@ -144,7 +144,8 @@ impl Task {
                 () = stop.cancelled() => return Ok(()),
                 batch = self.next(pipeline, &mut batches, stored_at) => {
                     let mut batch = batch?;
-                    stored_at = Some(Instant::now());
+                    // Who is behind is not held back.
+                    stored_at = (!batches.is_behind()).then(Instant::now);
                     if chaos_mutation::is_on(Mutation::Cursor) {
                         hold_back(&mut batch.records, &mut held_back);
                     }

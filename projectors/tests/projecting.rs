@@ -88,6 +88,18 @@ async fn a_list_tells_how_far_each_projection_is() {
 }
 
 #[tokio::test]
+async fn who_is_behind_is_not_held_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let stores = sqlite_stores(folder.path()).await;
+    let world = random_world(4, 20, &stores).await;
+    let hour = Duration::from_secs(3_600);
+    let options = Options { batch_interval: hour, batch_records: 1, ..Options::default() };
+    let running = start_with(options, world.log.log(), stores.clone());
+    running.caught_up(&world.log.log()).await;
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_batch_is_held_back_until_somebody_waits_for_it() {
     let folder = tempfile::tempdir().unwrap();
     let stores = sqlite_stores(folder.path()).await;
