@@ -138,12 +138,14 @@ impl Task {
         let (mut batches, mut keeper) = opened?;
         let mut held_back = Vec::new();
         let mut stored_at: Option<Instant> = None;
+        let mut reads_first = false;
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
                 batch = self.next(pipeline, &mut batches, stored_at) => {
                     let mut batch = batch?;
+                    reads_first = false;
                     // Who is behind is not held back.
                     stored_at = (!batches.is_behind()).then(Instant::now);
                     if chaos_mutation::is_on(Mutation::Cursor) {
@@ -156,12 +158,11 @@ impl Task {
                     }
                     lag::record_delay(self.cell.projection, &batch);
                 }
-                wanted = keeper.retry_wanted() => {
+                wanted = keeper.retry_wanted(), if !reads_first => {
                     for subject in wanted {
-                        if !keeper.retry(pipeline, batches.cursor(), subject).await? {
-                            // Its records are about to be read.
-                            tokio::time::sleep(self.options.shortest_pause).await;
-                        }
+                        // What is kept of it lies ahead. Asked again before that is read, the reading would be dropped
+                        // and begun anew each time, and never end.
+                        reads_first |= !keeper.retry(pipeline, batches.cursor(), subject).await?;
                     }
                 }
             }
@@ -178,8 +179,12 @@ impl Task {
         let since = stored_at.map_or(Duration::MAX, |at| at.elapsed());
         let Cell { projection, partition, .. } = *self.cell;
         let wanted = self.progress.wanted(projection, partition);
-        // Whether somebody waits or the time has come: read.
-        let _ = tokio::time::timeout(self.options.batch_interval.saturating_sub(since), wanted).await;
+        let left = self.options.batch_interval.saturating_sub(since);
+        // Even a timer of no time takes a moment.
+        if !left.is_zero() {
+            // Whether somebody waits or the time has come: read.
+            let _ = tokio::time::timeout(left, wanted).await;
+        }
         pipeline.next(batches).await
     }
 

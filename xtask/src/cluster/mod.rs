@@ -26,6 +26,8 @@ mod service;
 mod start;
 mod state;
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, bail};
 
 use certificates::Certificates;
@@ -37,6 +39,10 @@ use runtime::Runtime;
 use server::Server;
 pub use service::Service;
 use state::{State, TlsPorts};
+
+use crate::wait;
+
+const PORT_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Servers that accept requests.
 ///
@@ -259,6 +265,11 @@ impl Cluster {
 
     /// Starts a server again that was killed, with its data, and waits until it accepts requests.
     pub fn start_again(&mut self, wanted: Wanted) -> Result<()> {
+        if let Some(port) = wanted.port {
+            // What was killed gives its port back a moment after its end can be seen.
+            let what = format!("port {port} to be free");
+            wait::until(&what, PORT_DEADLINE, || Ok(ports::is_free(port)))?;
+        }
         let started = ensure_up(&self.instance, &[wanted])?;
         for running in started.servers.iter().cloned() {
             self.servers.retain(|server| server.service != running.service);
