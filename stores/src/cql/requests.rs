@@ -1,6 +1,6 @@
 //! Rows of many CQL partitions in few requests: those that the same replica (of ScyllaDB, the same shard of it) comes first
-//! for go together. It coordinates them and keeps them itself, so nothing is sent between nodes that would not be anyway,
-//! and a request costs about as much as a row.
+//! for go together, so that whoever coordinates them keeps most of them itself: a request costs a node work of its own,
+//! beside that for its rows.
 
 use std::collections::HashMap;
 

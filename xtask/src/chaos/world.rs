@@ -36,19 +36,6 @@ pub const PROJECTORS: usize = 2;
 pub const QUERY_APIS: usize = 1;
 pub const STREAMS: usize = 2;
 
-/// What may be asked of one process or one address is not what is tested here.
-const NO_LIMITS: [&str; 9] = [
-    "ROOMLOG_RATE_COMMANDS",
-    "ROOMLOG_RATE_COMMANDS_ADDRESS",
-    "ROOMLOG_RATE_QUERIES",
-    "ROOMLOG_RATE_QUERIES_ADDRESS",
-    "ROOMLOG_RATE_LOG_INS_ADDRESS",
-    "ROOMLOG_RATE_LOG_INS_NAME",
-    "ROOMLOG_RATE_REGISTRATIONS_ADDRESS",
-    "ROOMLOG_RATE_SOCKETS",
-    "ROOMLOG_RATE_SOCKETS_ADDRESS",
-];
-
 pub struct World {
     pub profile: Profile,
     pub platform: Platform,
@@ -74,7 +61,7 @@ impl World {
             None => (None, Ways::default()),
         };
         let mut environment: Vec<(String, String)> =
-            NO_LIMITS.iter().map(|name| ((*name).to_owned(), "0".to_owned())).collect();
+            platform::RATES.iter().map(|name| ((*name).to_owned(), "0".to_owned())).collect();
         if let Some(cluster) = &cluster {
             for (name, value) in cluster.environment()? {
                 environment.push((name.to_owned(), value));
