@@ -199,7 +199,7 @@ async fn a_log_that_somebody_worked_on_is_found() {
 
     // One byte of a record that was signed.
     assert_eq!(
-        audited.sql("UPDATE TABLE SET value = substr(value, 1, length(value) - 1) || x'00' WHERE offset = 2"),
+        audited.sql("UPDATE TABLE SET value = CAST(substr(value, 1, length(value) - 1) || x'A5' AS BLOB) WHERE offset = 2"),
         1
     );
     found(audited.verify().await, "are not those that were signed");

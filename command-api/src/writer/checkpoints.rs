@@ -54,9 +54,12 @@ impl Schedule {
         Self { checkpoints, tick, due: Instant::now() + first, kept_at: 0, keeping: None }
     }
 
-    /// Comes when there may be something to do. Cancel-safe.
-    pub async fn tick(&mut self) {
-        self.tick.tick().await;
+    /// Comes when there may be something to do; never where there is no schedule. Cancel-safe.
+    pub async fn tick(schedule: &mut Option<Self>) {
+        match schedule {
+            Some(schedule) => drop(schedule.tick.tick().await),
+            None => std::future::pending().await,
+        }
     }
 
     /// Keeps one if it is time and something was appended since the last.

@@ -260,7 +260,7 @@ impl Driver {
                     None => draining = Some(tokio::time::Instant::now() + DRAIN),
                 },
                 _ = tick.tick(), if !self.core.is_idle() => self.core.tick(clock_ms()),
-                () = checkpoint_tick(&mut self.checkpoints) => self.keep_checkpoint(),
+                () = Schedule::tick(&mut self.checkpoints) => self.keep_checkpoint(),
                 () = shutdown.cancelled(), if draining.is_none() => {
                     self.inbox.close();
                     while let Ok(message) = self.inbox.try_recv() {
@@ -477,14 +477,6 @@ impl Driver {
             self.sent.pop_front();
             metrics::histogram!("roomlog_writer_read_back_seconds").record(since.elapsed().as_secs_f64());
         }
-    }
-}
-
-/// For ever where there are no checkpoints.
-async fn checkpoint_tick(checkpoints: &mut Option<Schedule>) {
-    match checkpoints {
-        Some(checkpoints) => checkpoints.tick().await,
-        None => std::future::pending().await,
     }
 }
 
