@@ -110,7 +110,6 @@ pub struct CheckpointView {
 /// A topic of the log.
 #[derive(ToSchema)]
 #[schema(as = Topic, rename_all = "snake_case")]
-#[expect(dead_code, reason = "only describes")]
 pub enum TopicName {
     Accounts,
     Rooms,

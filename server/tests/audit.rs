@@ -253,9 +253,14 @@ async fn the_key_may_be_in_a_file_of_the_operators() {
     let missing = roomlog().env("ROOMLOG_DATA", &data).env(setting.0, setting.1).output().await.unwrap();
     let said = String::from_utf8_lossy(&missing.stderr).into_owned();
     assert!(!missing.status.success() && said.contains("there is no audit key in"), "{said}");
-    let made =
-        roomlog().args(["keys", "audit", "rotate"]).env("ROOMLOG_DATA", &data).env(setting.0, setting.1);
-    assert!({ made }.output().await.unwrap().status.success());
+    let made = roomlog()
+        .args(["keys", "audit", "rotate"])
+        .env("ROOMLOG_DATA", &data)
+        .env(setting.0, setting.1)
+        .output()
+        .await
+        .unwrap();
+    assert!(made.status.success());
 
     let server = Server::start_with(&[setting, ("ROOMLOG_CHECKPOINT_INTERVAL", "1")]).await;
     signed(&server, 1).await;
