@@ -204,7 +204,7 @@ mod tests {
     fn a_chain_that_is_broken_is_none() {
         type Change = fn(&mut Vec<AuditKey>);
         let changes: [(Change, KeyChainError); 7] = [
-            (|keys| drop(keys.remove(1)), KeyChainError::Number { expected: 2, found: 3 }),
+            (|keys| keys.retain(|key| key.number != 2), KeyChainError::Number { expected: 2, found: 3 }),
             (|keys| keys.swap(1, 2), KeyChainError::Number { expected: 2, found: 3 }),
             (|keys| keys[1].key = PublicKey::of(&secret(9)), KeyChainError::Signature { number: 2 }),
             (|keys| keys[2].signature.0[0] ^= 1, KeyChainError::Signature { number: 3 }),

@@ -273,3 +273,31 @@ async fn the_key_may_be_in_a_file_of_the_operators() {
         .unwrap();
     assert_eq!(stored, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_in_kafka_is_verified_while_the_platform_runs() {
+    let Some(brokers) = support::kafka() else { return };
+    let mut settings = support::on_kafka(&brokers);
+    settings.push(("ROOMLOG_CHECKPOINT_INTERVAL".to_owned(), "1".to_owned()));
+    let borrowed: Vec<(&str, &str)> =
+        settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let server = Server::start_with(&borrowed).await;
+    let ada = server.account("ada").await;
+    let room = server.room(&ada, "Ledger").await;
+    server.send(&ada, &room, "one").await;
+    signed(&server, 2).await;
+    let verify = |prefix: Option<&str>| {
+        let mut command = roomlog();
+        command.arg("verify").env("ROOMLOG_DATA", server.data()).envs(settings.clone());
+        command.envs(prefix.map(|prefix| ("ROOMLOG_KAFKA_TOPIC_PREFIX", prefix)));
+        command
+    };
+    let output = verify(None).output().await.unwrap();
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("checkpoints agree"), "{said}");
+    // A mistyped name makes no topics.
+    let output = verify(Some("mistyped-")).output().await.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("there is no topic mistyped-accounts"), "{said}");
+}
