@@ -285,7 +285,7 @@ async fn a_log_in_kafka_is_verified_while_the_platform_runs() {
     let ada = server.account("ada").await;
     let room = server.room(&ada, "Ledger").await;
     server.send(&ada, &room, "one").await;
-    signed(&server, 2).await;
+    signed(&server, 1).await;
     let verify = |prefix: Option<&str>| {
         let mut command = roomlog();
         command.arg("verify").env("ROOMLOG_DATA", server.data()).envs(settings.clone());
