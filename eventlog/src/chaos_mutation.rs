@@ -17,6 +17,8 @@ pub enum Mutation {
     Cursor,
     /// Whoever was a member goes on receiving.
     Authorization,
+    /// A checkpoint covers one offset more than was read.
+    Checkpoint,
 }
 
 #[cfg(feature = "chaos-mutations")]
@@ -29,6 +31,7 @@ impl Mutation {
             Mutation::Resume => "resume",
             Mutation::Cursor => "cursor",
             Mutation::Authorization => "authorization",
+            Mutation::Checkpoint => "checkpoint",
         }
     }
 }

@@ -37,5 +37,5 @@ pub use kafka::{KafkaBroadcast, KafkaConfig, KafkaLog, KafkaSecurity};
 pub use partition::{PartitionCounts, Topic, TopicPartition};
 pub use port::{Appended, EventLog, LogError, LogReader, LogRecord, NewRecord};
 pub use reader::{AcceptedReader, ReadError, discover_identity, ensure_identity, prove};
-pub use sqlite::SqliteLog;
+pub use sqlite::{ReadOnlySqliteLog, SqliteLog};
 pub use trace::TraceContext;

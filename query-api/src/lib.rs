@@ -6,12 +6,13 @@
 //! no member of answers like one that doesn't exist.
 //!
 //! Given guarded stores (see [`roomlog_stores::quarantine`]), a query about a room in quarantine answers
-//! 503 `quarantined`; the list of the caller's rooms marks it. [`quarantine`] is the operator's view of it.
+//! 503 `quarantined`; the list of the caller's rooms marks it. [`quarantine`] is the operator's view of it. [`audit`] is for auditors, and public.
 //!
 //! Errors: a handler returns [`Problem`].
 
 mod access;
 mod accounts;
+pub mod audit;
 mod events;
 mod gate;
 mod members;

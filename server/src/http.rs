@@ -11,6 +11,7 @@ use axum::routing::get;
 use roomlog_command_api::http::CommandApi;
 use roomlog_eventlog::trace::TRACEPARENT;
 use roomlog_query_api::QueryApi;
+use roomlog_query_api::audit::AuditApi;
 use roomlog_query_api::quarantine::QuarantineApi;
 use roomlog_web::caching::Document;
 use roomlog_web::{Auth, Problem, limits};
@@ -36,6 +37,7 @@ pub fn router(
     commands: Option<CommandApi>,
     queries: Option<QueryApi>,
     quarantine: Option<QuarantineApi>,
+    audit: Option<AuditApi>,
     stream: Option<Router>,
     health: Router,
 ) -> Router {
@@ -43,6 +45,7 @@ pub fn router(
         .merge(commands.map(roomlog_command_api::http::router).unwrap_or_default())
         .merge(queries.map(roomlog_query_api::router).unwrap_or_default())
         .merge(quarantine.map(roomlog_query_api::quarantine::router).unwrap_or_default())
+        .merge(audit.map(roomlog_query_api::audit::router).unwrap_or_default())
         .merge(roomlog_web::jwks::router(auth.clone()))
         .split_for_parts();
     // The whole platform's, whatever this process serves of it.
@@ -77,6 +80,7 @@ pub fn api_document() -> OpenApi {
         .merge(roomlog_command_api::http::description())
         .merge(roomlog_query_api::description())
         .merge(roomlog_query_api::quarantine::description())
+        .merge(roomlog_query_api::audit::description())
         .merge(roomlog_web::jwks::description())
         .split_for_parts();
     openapi::complete(document)

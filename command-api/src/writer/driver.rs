@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 use uuid::Uuid;
 
+use super::checkpoints::{Checkpoints, Schedule};
 use super::core::{Core, Effect, Options};
 use super::ownership::{Duty, Status, UNANSWERED_MS};
 use super::request::{Millis, Outcome, Request, RequestId};
@@ -101,6 +102,13 @@ pub fn clock_ms() -> Millis {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as Millis)
 }
 
+/// What a writer keeps outside the log, if anything.
+#[derive(Clone, Default)]
+pub struct Outside {
+    pub snapshots: Option<Snapshots>,
+    pub checkpoints: Option<Checkpoints>,
+}
+
 /// Starts the writer of a partition, with [`Duty::ALONE`] or, where others may own it, [`Duty::WAIT`]. It runs until `shutdown`, and then until what is in flight has
 /// an outcome or three seconds have passed.
 pub fn spawn(
@@ -109,14 +117,17 @@ pub fn spawn(
     identity: LogIdentity,
     options: Options,
     duty: Duty,
-    snapshots: Option<Snapshots>,
+    outside: Outside,
     shutdown: CancellationToken,
 ) -> (Handle, tokio::task::JoinHandle<()>) {
+    let Outside { snapshots, checkpoints } = outside;
     let (messages, inbox) = mpsc::channel(options.max_waiting);
     let (duty, told) = watch::channel(duty);
     let (status_sender, status) = watch::channel(Status::default());
     let standing = Arc::new(AtomicU8::new(Standing::Following as u8));
     let core = Core::new(partition, identity, options.clone(), Box::new(Uuid::new_v4));
+    // Any number from 0 to 1 that differs between partitions and processes will do.
+    let spread = f64::from(Uuid::new_v4().as_bytes()[0]) / 255.0;
     let driver = Driver {
         log,
         partition,
@@ -130,6 +141,7 @@ pub fn spawn(
         snapshots,
         saved_at: 0,
         saving: None,
+        checkpoints: checkpoints.map(|checkpoints| Schedule::new(checkpoints, spread)),
         inbox,
         standing: standing.clone(),
         status: status_sender,
@@ -189,6 +201,7 @@ struct Driver {
     saved_at: u64,
     /// The snapshot that is being saved.
     saving: Option<tokio::task::JoinHandle<()>>,
+    checkpoints: Option<Schedule>,
     inbox: mpsc::Receiver<Message>,
     standing: Arc<AtomicU8>,
     status: watch::Sender<Status>,
@@ -218,7 +231,7 @@ impl Driver {
             if let Some(until) = draining
                 && (self.core.waiting() == 0 || tokio::time::Instant::now() >= until)
             {
-                return;
+                return self.finish().await;
             }
             let from = self.core.follower().next_offset();
             let next = next_records(&self.log, self.partition, &mut reader, from);
@@ -247,6 +260,7 @@ impl Driver {
                     None => draining = Some(tokio::time::Instant::now() + DRAIN),
                 },
                 _ = tick.tick(), if !self.core.is_idle() => self.core.tick(clock_ms()),
+                () = Schedule::tick(&mut self.checkpoints) => self.keep_checkpoint(),
                 () = shutdown.cancelled(), if draining.is_none() => {
                     self.inbox.close();
                     while let Ok(message) = self.inbox.try_recv() {
@@ -305,6 +319,22 @@ impl Driver {
         self.saved_at = next_offset;
         let (snapshots, snapshot) = (snapshots.clone(), self.core.snapshot());
         self.saving = Some(tokio::spawn(async move { snapshots.save(snapshot).await }));
+    }
+
+    /// Only the owner's, as a snapshot.
+    fn keep_checkpoint(&mut self) {
+        if let Some(checkpoints) = self.checkpoints.as_mut().filter(|_| self.core.is_owner()) {
+            let follower = self.core.follower();
+            checkpoints.keep_if_due(follower.chain(), follower.next_offset());
+        }
+    }
+
+    /// Says where the log stood when this owner stopped.
+    async fn finish(mut self) {
+        if let Some(checkpoints) = self.checkpoints.take() {
+            let follower = self.core.follower();
+            checkpoints.finish(self.core.is_owner(), follower.chain(), follower.next_offset()).await;
+        }
     }
 
     /// Goes on keeping deadlines while the log rests.
@@ -404,7 +434,15 @@ impl Driver {
             (false, true) => Standing::Owning,
             (false, false) => Standing::Following,
         };
-        if self.standing.swap(standing as u8, Ordering::Relaxed) != standing as u8 {
+        let before = self.standing.swap(standing as u8, Ordering::Relaxed);
+        if before == Standing::Owning as u8
+            && standing == Standing::Following
+            && let Some(checkpoints) = &mut self.checkpoints
+        {
+            let follower = self.core.follower();
+            checkpoints.keep_now(follower.chain(), follower.next_offset());
+        }
+        if before != standing as u8 {
             tracing::info!(partition = %self.partition, ?standing, epoch = self.core.follower().chain().epoch(), "the writer's standing changed");
             metrics::counter!("roomlog_writer_ownership_changes_total").increment(1);
         }

@@ -3,6 +3,7 @@
 //! [`core`] has the rules and no I/O; [`driver`] connects it to the log and the clock. The
 //! simulation runs the same core under faults.
 
+pub mod checkpoints;
 pub mod core;
 pub mod driver;
 mod encode;

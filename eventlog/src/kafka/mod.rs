@@ -60,7 +60,14 @@ impl KafkaLog {
     /// for; `Unavailable` if the cluster cannot be reached.
     pub fn open(config: KafkaConfig) -> Result<Self, LogError> {
         config.check()?;
-        let counts = topics::prepare(&config)?;
+        let counts = topics::prepare(&config, true)?;
+        Self::connect(&config, counts)
+    }
+
+    /// As [`open`](Self::open), but `Fatal` if a topic is missing: for whoever only reads.
+    pub fn open_existing(config: KafkaConfig) -> Result<Self, LogError> {
+        config.check()?;
+        let counts = topics::prepare(&config, false)?;
         Self::connect(&config, counts)
     }
 

@@ -64,14 +64,17 @@ struct Found {
     all_led: bool,
 }
 
-/// Creates what is missing, checks the rest and says how many partitions there are. Blocks.
-pub(super) fn prepare(config: &KafkaConfig) -> Result<PartitionCounts, LogError> {
+/// Creates what is missing, if it may, checks the rest and says how many partitions there are. Blocks.
+pub(super) fn prepare(config: &KafkaConfig, may_create: bool) -> Result<PartitionCounts, LogError> {
     let (client, admin) = connect(config)?;
     let mut counts = config.counts;
     for topic in Topic::ALL {
         let name = config.topic(topic);
         let count = config.counts.of(topic);
         let create = || {
+            if !may_create {
+                return Err(LogError::Fatal(format!("there is no topic {name}")));
+            }
             if !(1..=SLOTS).contains(&count) {
                 return Err(LogError::Fatal(format!("{topic} cannot have {count} partitions")));
             }

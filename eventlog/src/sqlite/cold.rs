@@ -36,15 +36,20 @@ impl Readers {
 
     /// As [`ColdSource::read`], blocking.
     fn scan(&self, partition: TopicPartition, from: u64) -> Result<Vec<LogRecord>, LogError> {
+        self.with(|connection| scan(connection, partition, from).map_err(unavailable))
+    }
+
+    /// Runs it on one of the connections; blocks.
+    pub fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T, LogError>) -> Result<T, LogError> {
         let idle = self.idle.lock().expect("nothing panics while it holds the connections").pop();
         let connection = idle.map_or_else(|| connect_reader(&self.path), Ok)?;
         // After an error the connection is not kept.
-        let records = scan(&connection, partition, from).map_err(unavailable)?;
+        let found = read(&connection)?;
         let mut idle = self.idle.lock().expect("nothing panics while it holds the connections");
         if idle.len() < MOST_IDLE {
             idle.push(connection);
         }
-        Ok(records)
+        Ok(found)
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod cold;
 mod queue;
+mod read_only;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use tokio::sync::oneshot;
 
 use self::cold::Readers;
 use self::queue::{Queue, Waiting};
+pub use self::read_only::ReadOnlySqliteLog;
 use self::writer::Writer;
 use crate::limit::check_record;
 use crate::partition::{PartitionCounts, TopicPartition};

@@ -29,17 +29,30 @@ pub(super) fn open_writer(path: &Path, counts: PartitionCounts) -> Result<Connec
             sync_folder_of(path)?;
         }
     }
-    if query::<i64>(&connection, "PRAGMA application_id")? != APPLICATION_ID {
+    check(&connection, path)?;
+    Ok(connection)
+}
+
+/// A connection that can only read, to a log that exists.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, LogError> {
+    let connection = connect_reader(path)?;
+    check(&connection, path)?;
+    Ok(connection)
+}
+
+/// That the file is a log, and of no newer build.
+fn check(connection: &Connection, path: &Path) -> Result<(), LogError> {
+    if query::<i64>(connection, "PRAGMA application_id")? != APPLICATION_ID {
         return Err(LogError::Fatal(format!("{} is not a Roomlog event log", path.display())));
     }
-    let version: i64 = query(&connection, "PRAGMA user_version")?;
+    let version: i64 = query(connection, "PRAGMA user_version")?;
     if version > VERSION {
         return Err(LogError::Fatal(format!(
             "{} was written by a newer build: its version is {version}, this build knows {VERSION}",
             path.display(),
         )));
     }
-    Ok(connection)
+    Ok(())
 }
 
 /// Only the connection and its settings.
@@ -131,12 +144,17 @@ pub(super) fn ends(connection: &Connection) -> Result<PerPartition<u64>, LogErro
     let counts = PartitionCounts { accounts: count(Topic::Accounts)?, rooms: count(Topic::Rooms)? };
     let mut ends = PerPartition::new(counts, |_| 0);
     for partition in counts.all() {
-        let sql = format!("SELECT offset FROM {} ORDER BY offset DESC LIMIT 1", table(partition));
-        let last: Option<u64> =
-            connection.query_row(&sql, [], |row| row.get(0)).optional().map_err(unavailable)?;
-        *ends.get_mut(partition)? = last.map_or(0, |offset| offset + 1);
+        *ends.get_mut(partition)? = end(connection, partition)?;
     }
     Ok(ends)
+}
+
+/// The next offset to be written of one partition.
+pub(super) fn end(connection: &Connection, partition: TopicPartition) -> Result<u64, LogError> {
+    let sql = format!("SELECT offset FROM {} ORDER BY offset DESC LIMIT 1", table(partition));
+    let last: Option<u64> =
+        connection.query_row(&sql, [], |row| row.get(0)).optional().map_err(unavailable)?;
+    Ok(last.map_or(0, |offset| offset + 1))
 }
 
 fn query<T: rusqlite::types::FromSql>(connection: &Connection, sql: &str) -> Result<T, LogError> {

@@ -176,3 +176,23 @@ async fn a_closed_log_is_one_file_and_its_lock() {
     names.sort();
     assert_eq!(names, ["log.db", "log.db.lock"]);
 }
+
+#[tokio::test]
+async fn a_reader_beside_the_writer_sees_what_is_written_and_writes_nothing() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("log.db");
+    assert!(matches!(ReadOnlySqliteLog::open(&path), Err(LogError::Unavailable(_))));
+    assert!(!path.exists(), "it makes no log");
+    let log = open(&folder);
+    log.append(ROOMS_0, record("a")).await.unwrap();
+    let reading = ReadOnlySqliteLog::open(&path).unwrap();
+    assert_eq!(reading.partitions(), COUNTS);
+    let mut reader = reading.read(ROOMS_0, 0).await.unwrap();
+    assert_eq!(reader.next().await.unwrap()[0].value, "a");
+    log.append(ROOMS_0, record("b")).await.unwrap();
+    assert_eq!(reading.end(ROOMS_0).await.unwrap(), 2);
+    let next = timeout(Duration::from_secs(30), reader.next()).await.unwrap().unwrap();
+    assert_eq!((next[0].offset, &next[0].value[..]), (1, &b"b"[..]));
+    assert!(matches!(reading.append(ROOMS_0, record("c")).await, Err(LogError::Fatal(_))));
+    assert!(matches!(reading.read(ROOMS_0, 3).await, Err(LogError::OutOfRange { .. })));
+}

@@ -1,5 +1,8 @@
-//! `roomlog keys list|rotate|revoke`: the keys that sign access tokens. Works on the secrets store, also
-//! while servers run on it: they read the keys every minute.
+//! `roomlog keys list|rotate|revoke`: the keys that sign access tokens, and `roomlog keys audit list|rotate`: those
+//! that sign checkpoints. Works on the secrets store, also while servers run on it: they read the keys every
+//! minute.
+
+mod audit;
 
 use std::sync::Arc;
 
@@ -39,10 +42,16 @@ pub enum Command {
         /// Its id (`kid`).
         id: String,
     },
+    /// The keys that sign checkpoints of the log.
+    #[command(subcommand)]
+    Audit(audit::Command),
 }
 
 pub async fn run(command: Command, config: &Config) -> anyhow::Result<()> {
-    let keys = open(config).await?;
+    if let Command::Audit(command) = command {
+        return audit::run(command, config).await;
+    }
+    let (keys, _) = open(config).await?;
     let now = unix_seconds();
     match command {
         Command::List { json } => list(&KeySet::load(&keys).await?, now, json),
@@ -66,10 +75,11 @@ pub async fn run(command: Command, config: &Config) -> anyhow::Result<()> {
             println!("{id} is destroyed; servers refuse its tokens within a minute.");
             Ok(())
         }
+        Command::Audit(_) => unreachable!("done above"),
     }
 }
 
-async fn open(config: &Config) -> anyhow::Result<Sealer> {
+async fn open(config: &Config) -> anyhow::Result<(Sealer, Arc<dyn SecretsStore>)> {
     // A mistyped name must not make a platform of its own.
     if !config.master_key_file().exists() {
         bail!("there is no master key {}", config.master_key_file().display());
@@ -79,7 +89,7 @@ async fn open(config: &Config) -> anyhow::Result<Sealer> {
         None => Arc::new(SqliteSecretsStore::open(&config.data).await?),
     };
     let master = MasterKey::load_or_create(&config.master_key_file())?;
-    Ok(Sealer::new(secrets, master, 0))
+    Ok((Sealer::new(secrets.clone(), master, 0), secrets))
 }
 
 #[derive(Serialize)]

@@ -3,6 +3,7 @@
 mod import;
 mod keys;
 mod projections;
+mod verify;
 
 use std::path::PathBuf;
 
@@ -31,9 +32,11 @@ enum Command {
     /// List the projections, or build one anew from the log.
     #[command(subcommand)]
     Projections(projections::Command),
-    /// The keys that sign access tokens: list them, add one, destroy one.
+    /// The keys that sign access tokens and checkpoints: list them, add one, destroy one.
     #[command(subcommand)]
     Keys(keys::Command),
+    /// Read the log as a stranger and hold it against signed checkpoints; fails if it is not what was signed.
+    Verify(verify::Args),
     /// Print the OpenAPI document.
     Openapi,
 }
@@ -60,6 +63,9 @@ impl Cli {
             }
             Some(Command::Keys(command)) => {
                 Box::pin(keys::run(command, &Config::load(self.config.as_deref())?)).await
+            }
+            Some(Command::Verify(args)) => {
+                Box::pin(verify::run(args, &Config::load(self.config.as_deref())?)).await
             }
             Some(Command::Openapi) => {
                 println!("{}", openapi::document().to_pretty_json()?);

@@ -13,6 +13,7 @@ use figment::Figment;
 use figment::providers::{Format, Serialized, Toml};
 use figment::value::{Dict, Value};
 use roomlog_members::Role;
+use roomlog_stores::objects::Objects;
 use roomlog_web::limits::Limits;
 use serde::{Deserialize, Serialize};
 
@@ -30,10 +31,15 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Folder of everything that is stored on this machine.
     pub data: PathBuf,
-    /// Where snapshots are kept: a folder, or `s3://bucket/prefix`. Empty: `objects` in the data folder.
+    /// Where snapshots and checkpoints are kept: a folder, or `s3://bucket/prefix`. Empty: `objects` in the data
+    /// folder.
     pub objects: String,
     /// The owner of a partition makes a snapshot after each so many records; 0: never.
     pub snapshot_records: u64,
+    /// Seconds after which the owner of a partition signs where it stands, if something was appended; 0: never.
+    pub checkpoint_interval: u64,
+    /// The audit key, where it is not in the secrets store.
+    pub audit_key_file: Option<PathBuf>,
     /// Origins that browsers may connect from, separated by commas; the own host is always allowed.
     pub origins: String,
     /// `text` or `json`.
@@ -71,6 +77,8 @@ impl Default for Config {
             data: "data".into(),
             objects: String::new(),
             snapshot_records: 100_000,
+            checkpoint_interval: 600,
+            audit_key_file: None,
             origins: String::new(),
             log_format: "text".into(),
             log_level: "info".into(),
@@ -178,6 +186,15 @@ impl Config {
             .filter(|origin| !origin.is_empty())
             .map(str::to_owned)
             .collect()
+    }
+
+    /// Where objects are kept.
+    pub fn objects(&self) -> anyhow::Result<Objects> {
+        let objects = match self.objects.as_str() {
+            "" => Objects::folder(&self.data.join("objects")),
+            place => Objects::open(place),
+        };
+        objects.context("ROOMLOG_OBJECTS")
     }
 
     pub fn master_key_file(&self) -> PathBuf {

@@ -1,22 +1,24 @@
 //! The role `command-api`: the writers, shared with other processes where there are any.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
+use roomlog_audit::{Archive, Keeper, Signer};
 use roomlog_command_api::accounts::Accounts;
 use roomlog_command_api::http::CommandApi;
 use roomlog_command_api::import::Importer;
 use roomlog_command_api::password::Passwords;
 use roomlog_command_api::service::Service;
 use roomlog_command_api::sessions::Sessions;
+use roomlog_command_api::writer::checkpoints::Checkpoints;
 use roomlog_command_api::writer::core::Options as WriterOptions;
-use roomlog_command_api::writer::driver::{self, Standing};
+use roomlog_command_api::writer::driver::{self, Outside, Standing};
 use roomlog_command_api::writer::ownership::{Duty, Options as OwnershipOptions};
 use roomlog_command_api::writer::share::share;
 use roomlog_command_api::writer::snapshots::Snapshots;
 use roomlog_command_api::writers::{Elsewhere, Writers};
 use roomlog_rpc::GrpcPeers;
-use roomlog_stores::objects::Objects;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -40,7 +42,7 @@ pub struct CommandRole {
 }
 
 impl CommandRole {
-    pub fn start(
+    pub async fn start(
         config: &Config,
         platform: &Platform,
         address: String,
@@ -48,7 +50,8 @@ impl CommandRole {
     ) -> anyhow::Result<Self> {
         let [stop_sharing, stop_sweeping, stop_writers] = std::array::from_fn(|_| CancellationToken::new());
         let options = WriterOptions { address, ..WriterOptions::default() };
-        let snapshots = snapshots(config)?;
+        let outside =
+            Outside { snapshots: snapshots(config)?, checkpoints: checkpoints(config, platform).await? };
         let duty = if neighbours.is_some() { Duty::WAIT } else { Duty::ALONE };
         let (handles, tasks): (Vec<_>, Vec<_>) = platform
             .log
@@ -56,7 +59,7 @@ impl CommandRole {
             .all()
             .map(|partition| {
                 let (log, options, stop) = (platform.log.clone(), options.clone(), stop_writers.clone());
-                driver::spawn(log, partition, platform.identity, options, duty, snapshots.clone(), stop)
+                driver::spawn(log, partition, platform.identity, options, duty, outside.clone(), stop)
             })
             .unzip();
         let sharing = neighbours.map(|neighbours| {
@@ -146,9 +149,30 @@ fn snapshots(config: &Config) -> anyhow::Result<Option<Snapshots>> {
     if config.snapshot_records == 0 {
         return Ok(None);
     }
-    let objects = match config.objects.as_str() {
-        "" => Objects::folder(&config.data.join("objects")),
-        place => Objects::open(place),
-    };
-    Ok(Some(Snapshots::new(objects.context("ROOMLOG_OBJECTS")?, config.snapshot_records)))
+    Ok(Some(Snapshots::new(config.objects()?, config.snapshot_records)))
+}
+
+/// Where this process keeps the checkpoints of its partitions. Fails where the audit key cannot be used; while
+/// the store of the objects is away, it starts nevertheless.
+async fn checkpoints(config: &Config, platform: &Platform) -> anyhow::Result<Option<Checkpoints>> {
+    if config.checkpoint_interval == 0 {
+        return Ok(None);
+    }
+    if config.is_shared() && config.objects.is_empty() {
+        // In the folder of each process they would be scattered, and of use to nobody.
+        tracing::warn!("ROOMLOG_OBJECTS is not set: no checkpoints of the log are kept");
+        return Ok(None);
+    }
+    let in_store = || Keeper::Store { sealer: platform.sealer.clone(), secrets: platform.secrets.clone() };
+    let keeper = config.audit_key_file.clone().map_or_else(in_store, Keeper::File);
+    keeper.load(roomlog_audit::signer::now()).await.context("the audit key")?;
+    let signer = Signer::new(keeper, Archive::new(config.objects()?));
+    let publishing = signer.clone();
+    tokio::spawn(async move {
+        if let Err(error) = publishing.prepare().await {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, "the audit keys are not published yet: the first checkpoint tries again");
+        }
+    });
+    Ok(Some(Checkpoints::new(signer, Duration::from_secs(config.checkpoint_interval))))
 }

@@ -11,6 +11,7 @@ use roomlog_command_api::http::CommandApi;
 use roomlog_members::{ProcessId, Role};
 use roomlog_projectors::{Options as ProjectorsOptions, Projectors};
 use roomlog_query_api::QueryApi;
+use roomlog_query_api::audit::AuditApi;
 use roomlog_query_api::quarantine::QuarantineApi;
 use roomlog_rpc::{RemoteCommands, RemoteCommandsOptions, Services};
 use roomlog_web::commands::Commands;
@@ -60,10 +61,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let stop_rest = CancellationToken::new();
     let mut checks: Vec<(&'static str, Check)> = Vec::new();
 
-    let mut commands = roles
-        .contains(&Role::CommandApi)
-        .then(|| CommandRole::start(&config, &platform, url.clone(), neighbours.as_ref()))
-        .transpose()?;
+    let mut commands = match roles.contains(&Role::CommandApi) {
+        true => Some(CommandRole::start(&config, &platform, url.clone(), neighbours.as_ref()).await?),
+        false => None,
+    };
     if let Some(role) = &commands {
         let (writers, members) = (role.writers.clone(), members.clone());
         checks.push(("command-api", Arc::new(move || command_api::ready(&writers, members.as_ref()))));
@@ -101,6 +102,14 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let quarantine = queries
         .is_some()
         .then(|| QuarantineApi { auth: platform.auth.clone(), quarantine: platform.quarantine.clone() });
+
+    let audit = match queries {
+        Some(_) => {
+            let archive = roomlog_audit::Archive::new(config.objects()?);
+            Some(AuditApi { archive, log_id: platform.identity.log_id })
+        }
+        None => None,
+    };
 
     let (mut stream, mut fanout_task) = (None, None);
     if roles.contains(&Role::WsFanout) {
@@ -169,7 +178,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             metrics.run_upkeep();
         }
     });
-    let router = http::router(platform.auth.clone(), api, queries, quarantine, stream, health.router());
+    let router =
+        http::router(platform.auth.clone(), api, queries, quarantine, audit, stream, health.router());
     let server =
         tokio::spawn(listener::serve(listener, router, config.max_connections, stop_serving.clone()));
     greet(&platform, &roles, &url);

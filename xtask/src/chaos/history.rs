@@ -19,13 +19,24 @@ pub struct History {
     pub views: Vec<View>,
     /// Where the projections said that they stood, at such a time.
     pub cursors: Vec<StoredCursor>,
+    /// What was kept outside the log.
+    pub archive: Option<Archive>,
     /// The log above, the commands and the views know nothing of its rooms.
     pub conversation: Option<Conversation>,
+}
+
+/// Signed checkpoints and the keys that signed them, as they lay there before the log was read.
+#[derive(Debug, Clone, Default)]
+pub struct Archive {
+    /// In their order.
+    pub keys: Vec<serde_json::Value>,
+    pub checkpoints: Vec<serde_json::Value>,
 }
 
 /// The log, read from offset 0 through the accept rule.
 #[derive(Debug, Clone, Default)]
 pub struct Log {
+    pub log_id: Option<Uuid>,
     /// Accepted commands, partition by partition in the order of their offsets.
     pub records: Vec<Record>,
     /// Records that do not count, by reason.

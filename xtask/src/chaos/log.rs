@@ -66,7 +66,8 @@ impl Opened {
 
     /// Everything, from offset 0.
     pub async fn read(&self) -> Result<history::Log> {
-        let mut log = history::Log::default();
+        let log_id = self.identity().await?.map(|identity| identity.log_id);
+        let mut log = history::Log { log_id, ..history::Log::default() };
         for partition in self.log.partitions().all() {
             self.read_partition(partition, |follower, outcome| note(&mut log, partition, follower, outcome))
                 .await

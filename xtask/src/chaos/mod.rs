@@ -3,6 +3,7 @@
 //! Real processes on loopback are driven by clients and met by faults that a seed fixes. What the clients sent, were
 //! answered and saw is recorded; afterwards `check` compares these histories with the log and with each other.
 
+mod archive;
 mod carry;
 mod check;
 mod client;

@@ -17,7 +17,7 @@ struct Mutation {
     faults: fn() -> Vec<Fault>,
 }
 
-const ALL: [Mutation; 6] = [
+const ALL: [Mutation; 7] = [
     Mutation {
         name: "chain_check",
         breaks: "a record counts wherever it stands",
@@ -47,6 +47,12 @@ const ALL: [Mutation; 6] = [
         breaks: "whoever was a member goes on receiving",
         profile: Profile::Embedded,
         faults: || vec![restart(); 3],
+    },
+    Mutation {
+        name: "checkpoint",
+        breaks: "a checkpoint covers one offset more than was read",
+        profile: Profile::Embedded,
+        faults: || vec![restart()],
     },
     Mutation {
         name: "read_back",

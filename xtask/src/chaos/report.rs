@@ -71,7 +71,8 @@ fn counts(history: &History) -> String {
     let conversation = history.conversation.as_ref();
     format!(
         "{} commands ({acknowledged} acknowledged, {repeated} given more than once), {} records, {} claims, skipped: {}\n\
-         {} stream connections, {frames} frames; {} views of {} rooms; {} imported lines compared",
+         {} stream connections, {frames} frames; {} views of {} rooms; {} imported lines compared\n\
+         {} checkpoints under {} audit keys verified",
         history.commands.len(),
         history.log.records.len(),
         history.log.claims,
@@ -80,6 +81,8 @@ fn counts(history: &History) -> String {
         history.views.len(),
         history.views.first().map_or(0, |view| view.rooms.len()),
         conversation.map_or(0, |conversation| conversation.lines.len()),
+        history.archive.as_ref().map_or(0, |archive| archive.checkpoints.len()),
+        history.archive.as_ref().map_or(0, |archive| archive.keys.len()),
     )
 }
 

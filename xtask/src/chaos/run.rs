@@ -9,6 +9,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
+use super::archive;
 use super::carry::Means;
 use super::check::{self, Invariant, Violation};
 use super::client::{Account, Crowd, Phase, Rest, Room, Shared, Targets, view};
@@ -103,6 +104,7 @@ pub fn run(plan: Plan, folder: &Path) -> Result<Outcomes> {
     };
     let mut settings = plan.settings.clone();
     settings.extend(clocks.map(clock::settings).into_iter().flatten());
+    settings.extend(archive::settings(folder));
     let world = World::start(plan.profile, &plan.roomlog, folder, servers, &settings)?;
     let recorder = std::sync::Arc::new(Recorder::new());
     let conversation = runtime.block_on(async {
@@ -296,6 +298,8 @@ impl Run {
         } else {
             Ok(())
         };
+        // Before the log: what they say has to be in what is read.
+        history.archive = Some(archive::read(self.world.folder())?);
         {
             // Owners may claim at any time: what the cursors have seen has to be in what is read.
             let log = self.world.log.open()?;

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::writer::core::Options;
-use crate::writer::driver::{self, Handle, clock_ms};
+use crate::writer::driver::{self, Handle, Outside, clock_ms};
 use crate::writer::ownership::Duty;
 use crate::writer::request::{Outcome, Request};
 
@@ -100,7 +100,7 @@ impl Fixture {
             self.identity,
             Options::default(),
             Duty::ALONE,
-            Some(self.snapshots()),
+            Outside { snapshots: Some(self.snapshots()), ..Outside::default() },
             stop.clone(),
         );
         let mut outcomes = Vec::new();

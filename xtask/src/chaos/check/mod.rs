@@ -1,6 +1,7 @@
 //! What must hold, checked over recorded histories: pure code, and independent of the platform's own.
 
 mod chain;
+mod checkpoints;
 mod commands;
 mod conversation;
 mod model;
@@ -36,7 +37,8 @@ pub enum Invariant {
     Projections,
     /// What was imported before the faults is shown as its file has it.
     Conversation,
-    /// The log can be read through the accept rule, and the stored cursors are on its chain.
+    /// The log can be read through the accept rule, and the stored cursors and the signed checkpoints are on its
+    /// chain.
     Chain,
     /// With all faults over, everything is answered and catches up in time.
     Progress,
@@ -78,6 +80,7 @@ impl fmt::Display for Violation {
 pub fn all(history: &History) -> Vec<Violation> {
     let model = Model::of(history);
     let mut violations = chain::check(history);
+    violations.extend(checkpoints::check(history));
     violations.extend(sequence::check(&history.log));
     violations.extend(commands::check(history));
     violations.extend(streams::check(history, &model));
