@@ -26,7 +26,7 @@ pub struct Options {
     /// The same in bytes of records.
     pub batch_bytes: usize,
     /// From one batch to the next, unless a reader of this process waits: under a steady load many
-    /// records share the cost of a write. The first after a rest is not held back, nor is what follows
+    /// records share the cost of a write: its round trips, and the pages of indexes that each batch writes anew. The first after a rest is not held back, nor is what follows
     /// a batch that was as large as it may be.
     pub batch_interval: Duration,
     /// Before the second attempt, where log or store are away; doubles with each failure.
@@ -46,7 +46,7 @@ impl Default for Options {
         Self {
             batch_records: 1_000,
             batch_bytes: 4 * 1024 * 1024,
-            batch_interval: Duration::from_millis(50),
+            batch_interval: Duration::from_millis(200),
             shortest_pause: Duration::from_millis(50),
             longest_pause: Duration::from_secs(5),
             lag_interval: Duration::from_secs(10),

@@ -27,9 +27,6 @@ use crate::patience::Patience;
 use crate::platform::Platform;
 use crate::{http, listener, logging};
 
-/// Each batch costs some round trips to the shared stores, whatever is in it. Their readers are in other processes,
-/// so that nobody here can ask for a batch at once.
-const SHARED_BATCH_INTERVAL: Duration = Duration::from_millis(200);
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 /// Partitions are handed over, sockets told to resume elsewhere, and the listener drained.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
@@ -74,12 +71,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let api: Option<CommandApi> = commands.as_ref().map(|role| role.api.clone());
 
     let projector_task = roles.contains(&Role::Projectors).then(|| {
-        let mut options = ProjectorsOptions::default();
-        if platform.broadcasts.is_some() {
-            options.batch_interval = SHARED_BATCH_INTERVAL;
-        }
         let mut projectors = Projectors::new(
-            options,
+            ProjectorsOptions::default(),
             platform.log.clone(),
             platform.projection_stores(),
             platform.progress.clone(),

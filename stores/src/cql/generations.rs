@@ -12,7 +12,8 @@
 //! ```
 //!
 //! A process knows the current generation for [`FRESH`] at most, so it notices a promotion by
-//! another one without being told. Writers look before and after each batch.
+//! another one without being told. Writers look after each batch, and before it unless they have done so within
+//! that time.
 
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, SystemTime};
@@ -46,6 +47,7 @@ pub(super) struct Generation {
     pub statements: Statements,
     pub announced: Announced,
     pub indexed: super::buckets::Indexed,
+    pub begun: super::begun::Begun,
 }
 
 impl Generation {
@@ -156,7 +158,8 @@ impl Generations {
         }
     }
 
-    fn fresh(&self) -> Option<Arc<Generation>> {
+    /// The same without asking, if somebody asked that lately.
+    pub fn fresh(&self) -> Option<Arc<Generation>> {
         self.known().filter(|(since, _)| since.elapsed() < FRESH).map(|(_, known)| known)
     }
 
@@ -188,8 +191,8 @@ impl Generations {
         let bucket = row.map(|row| i64::from(row.bucket)).filter(|&bucket| bucket > 0);
         let bucket = bucket.ok_or_else(|| damaged(format!("generation {number} has no bucket size")))?;
         let statements = Statements::prepare(&self.connection, number).await?;
-        let (announced, indexed) = Default::default();
-        Ok(Arc::new(Generation { number, bucket, statements, announced, indexed }))
+        let (announced, indexed, begun) = Default::default();
+        Ok(Arc::new(Generation { number, bucket, statements, announced, indexed, begun }))
     }
 
     /// A new generation with empty tables. Those that others began and did not finish are dropped.

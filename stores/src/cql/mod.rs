@@ -18,6 +18,7 @@
 //! log, and the cursor with the greater offset stays. The one that is behind gets `CursorMoved` at
 //! its next batch. Within one store they take turns.
 
+mod begun;
 mod buckets;
 mod config;
 mod connection;
@@ -108,15 +109,19 @@ impl CqlRoomStore {
         }
     }
 
-    /// The generation to write to, and the cursor in it.
+    /// The generation to write to, and the cursor in it. What was known a moment ago will do: `apply` looks again
+    /// when it has written.
     async fn to_write(
         &self,
         partition: TopicPartition,
     ) -> Result<(Arc<Generation>, Option<Stored>), StoreError> {
-        let guess = match &self.fixed {
-            Some(fixed) => fixed.clone(),
-            None => self.generations.guess().await?,
-        };
+        if self.fixed.is_none()
+            && let Some(known) = self.generations.fresh()
+        {
+            let stored = cursor::stored(&self.connection, &known, partition).await?;
+            return Ok((known, stored));
+        }
+        let guess = self.generations.guess().await?;
         let stored = cursor::stored(&self.connection, &guess, partition);
         let (listed, stored) = tokio::join!(self.generations.list(), stored);
         let generation = self.counting(&listed?).await?;
@@ -167,11 +172,12 @@ impl RoomStore for CqlRoomStore {
         let announced = std::mem::take(&mut batch.cursor.announced).len();
         cursor::put(&self.connection, &generation, &Stored { cursor: batch.cursor, announced }).await?;
         // Written to what was replaced meanwhile, it would be lost to readers though `apply` returned.
-        let (now, stored) = self.to_write(partition).await?;
-        if now.number != generation.number {
-            return Err(moved(stored.map_or(0, |stored| stored.cursor.next_offset)));
+        let now = self.counting(&self.generations.list().await?).await?;
+        if now.number == generation.number {
+            return Ok(());
         }
-        Ok(())
+        let stored = cursor::stored(&self.connection, &now, partition).await?;
+        Err(moved(stored.map_or(0, |stored| stored.cursor.next_offset)))
     }
 
     async fn events(&self, room: RoomId, from: Seq, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {

@@ -190,18 +190,23 @@ pub(super) async fn ends(
         *ends = (ends.0.min(seq), ends.1.max(seq));
     }
     let (first, last) = (&generation.statements.put_first_seq, &generation.statements.put_last_seq);
-    let (cluster, mut requests) = (connection.cluster(), Requests::default());
+    let (cluster, mut requests, mut begun) = (connection.cluster(), Requests::default(), Vec::new());
     for (slot, rooms) in slots {
         let mut together = Rows::default();
         for (room, (first_seq, last_seq)) in rooms {
-            let (slot, room) = (i32::from(slot), room.0);
-            let falling = FIRST_SEQ_BASE.saturating_sub(first_seq).max(1);
-            together.push(first, (slot, room, first_seq, falling), 0, &cluster);
-            together.push(last, (slot, room, last_seq, last_seq.saturating_add(1)), 0, &cluster);
+            let (slot, id) = (i32::from(slot), room.0);
+            if !generation.begun.covers(room, first_seq) {
+                let falling = FIRST_SEQ_BASE.saturating_sub(first_seq).max(1);
+                together.push(first, (slot, id, first_seq, falling), 0, &cluster);
+                begun.push((room, first_seq));
+            }
+            together.push(last, (slot, id, last_seq, last_seq.saturating_add(1)), 0, &cluster);
         }
         requests.add(together);
     }
-    requests.send(connection).await
+    requests.send(connection).await?;
+    generation.begun.add(begun);
+    Ok(())
 }
 
 /// Rows with the bytes of what is large in them, in parts that one statement can take.
