@@ -7,9 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use axum::http::StatusCode;
 use bytes::Bytes;
+use roomlog_domain::role::Override;
 use roomlog_domain::{Command, Context, Rejection, command};
 use roomlog_eventlog::{Topic, TopicPartition};
-use roomlog_schemas::{AccountId, IdKey, IdempotencyKey, MessageId, RoomId};
+use roomlog_schemas::{AccountId, IdKey, IdempotencyKey, MessageId, RoleId, RoomId};
 use roomlog_stores::progress::Progress;
 use roomlog_stores::sealing::aad;
 use roomlog_stores::{RoomStore, Sealer};
@@ -71,6 +72,35 @@ impl Commands for Service {
                 let send = command::SendMessage { room_id, message_id, author_id: account, text, reply_to };
                 self.run_in_room(account, room_id, key, fingerprint, Command::SendMessage(send)).await
             }
+            ClientCommand::SetRole { room_id, account_id, role } => {
+                let set = command::SetRole { room_id, account_id, role, by: account };
+                self.run_in_room(account, room_id, key, fingerprint, Command::SetRole(set)).await
+            }
+            ClientCommand::TransferOwnership { room_id, account_id } => {
+                let transfer = command::TransferOwnership { room_id, account_id, by: account };
+                let command = Command::TransferOwnership(transfer);
+                self.run_in_room(account, room_id, key, fingerprint, command).await
+            }
+            ClientCommand::CreateRole { room_id, name, rank, permissions } => {
+                let role_id = self.id_key.role(account, key.uuid().as_bytes(), room_id);
+                let name = self.seal_role_name(room_id, role_id, &name).await?;
+                let create = command::DefineRole { room_id, role_id, name, rank, permissions, by: account };
+                self.run_in_room(account, room_id, key, fingerprint, Command::CreateRole(create)).await
+            }
+            ClientCommand::ChangeRole { room_id, role_id, name, rank, permissions } => {
+                let name = self.seal_role_name(room_id, role_id, &name).await?;
+                let change = command::DefineRole { room_id, role_id, name, rank, permissions, by: account };
+                self.run_in_room(account, room_id, key, fingerprint, Command::ChangeRole(change)).await
+            }
+            ClientCommand::RemoveRole { room_id, role_id } => {
+                let remove = command::RemoveRole { room_id, role_id, by: account };
+                self.run_in_room(account, room_id, key, fingerprint, Command::RemoveRole(remove)).await
+            }
+            ClientCommand::SetOverride { room_id, role, allow, deny } => {
+                let set = Override { allow, deny };
+                let set = command::SetOverride { room_id, role, set, by: account };
+                self.run_in_room(account, room_id, key, fingerprint, Command::SetOverride(set)).await
+            }
         }
     }
 }
@@ -102,6 +132,13 @@ impl Service {
             source: None,
         });
         self.run_in_room(account, room_id, key, fingerprint, command).await
+    }
+
+    /// Under the root room's key, as the room's name is.
+    async fn seal_role_name(&self, room: RoomId, role: RoleId, name: &str) -> Result<Bytes, Problem> {
+        text::check_role_name(name)?;
+        let key = self.sealer.room_key(room).await.map_err(no_such_room)?;
+        Ok(key.seal(&aad::role_name(role), name.as_bytes()))
     }
 
     /// Runs a command in the partition of a room.
@@ -179,6 +216,7 @@ pub fn answer(outcome: Outcome, partition: TopicPartition, key: IdempotencyKey) 
         Outcome::Accepted { answer, offset } | Outcome::Unchanged { answer, offset } => Ok(Answer {
             room_id: answer.room_id,
             message_id: answer.message_id,
+            role_id: answer.role_id,
             seq: answer.seq,
             position: Position { partition, offset },
         }),
@@ -230,18 +268,27 @@ pub fn unavailable() -> Problem {
 
 pub fn rejected(rejection: Rejection) -> Problem {
     let status = match rejection {
-        Rejection::RoomNotFound | Rejection::ParentNotFound | Rejection::AccountNotFound => {
-            StatusCode::NOT_FOUND
-        }
+        Rejection::RoomNotFound
+        | Rejection::ParentNotFound
+        | Rejection::AccountNotFound
+        | Rejection::MemberNotFound
+        | Rejection::RoleNotFound => StatusCode::NOT_FOUND,
         Rejection::NotAMember
         | Rejection::ParentMembershipRequired
         | Rejection::NotListed
         | Rejection::InvitationRequired
-        | Rejection::NotAllowed => StatusCode::FORBIDDEN,
+        | Rejection::NotAllowed
+        | Rejection::RankTooLow
+        | Rejection::PermissionNotHeld => StatusCode::FORBIDDEN,
         Rejection::LastOwner | Rejection::AlreadyClaimed => StatusCode::CONFLICT,
         Rejection::TooDeep
         | Rejection::TooManySubRooms
         | Rejection::KindNotAvailable
+        | Rejection::RolesAreOfRoots
+        | Rejection::GuestOfRootOnly
+        | Rejection::InvalidRank
+        | Rejection::TooManyRoles
+        | Rejection::OverrideContradicts
         | Rejection::ReplyNotFound
         | Rejection::ImportOutOfOrder => StatusCode::UNPROCESSABLE_ENTITY,
     };

@@ -27,13 +27,17 @@ pub fn check_message(text: &str) -> Result<(), Problem> {
 }
 
 pub fn check_room_name(name: &str) -> Result<(), Problem> {
+    check_name(name, "A room's name has 1 to 100 characters and no control characters.")
+}
+
+pub fn check_role_name(name: &str) -> Result<(), Problem> {
+    check_name(name, "A role's name has 1 to 100 characters and no control characters.")
+}
+
+fn check_name(name: &str, rule: &str) -> Result<(), Problem> {
     let chars = name.chars().count();
     if name.trim().is_empty() || chars > MAX_NAME_CHARS || name.chars().any(char::is_control) {
-        return Err(Problem::unprocessable(
-            "invalid_name",
-            "A room's name has 1 to 100 characters and no control characters.",
-            "name",
-        ));
+        return Err(Problem::unprocessable("invalid_name", rule, "name"));
     }
     Ok(())
 }

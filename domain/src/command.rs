@@ -2,8 +2,11 @@
 
 use bytes::Bytes;
 use roomlog_schemas::event::Seq;
-use roomlog_schemas::{Access, AccountId, Event, History, MessageId, RoomId, RoomKind, SessionId};
+use roomlog_schemas::{Access, AccountId, Event, History, MessageId, RoleId, RoomId, RoomKind, SessionId};
 use serde::{Deserialize, Serialize};
+
+use crate::permission::Permissions;
+use crate::role::{Override, Role};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -26,6 +29,12 @@ pub enum Command {
         account_id: AccountId,
     },
     SendMessage(SendMessage),
+    SetRole(SetRole),
+    TransferOwnership(TransferOwnership),
+    CreateRole(DefineRole),
+    ChangeRole(DefineRole),
+    RemoveRole(RemoveRole),
+    SetOverride(SetOverride),
     Import(Box<ImportBatch>),
 }
 
@@ -41,6 +50,12 @@ impl Command {
             Command::JoinRoom { .. } => "join_room",
             Command::LeaveRoom { .. } => "leave_room",
             Command::SendMessage(_) => "send_message",
+            Command::SetRole(_) => "set_role",
+            Command::TransferOwnership(_) => "transfer_ownership",
+            Command::CreateRole(_) => "create_role",
+            Command::ChangeRole(_) => "change_role",
+            Command::RemoveRole(_) => "remove_role",
+            Command::SetOverride(_) => "set_override",
             Command::Import(_) => "import_messages",
         }
     }
@@ -88,6 +103,51 @@ pub struct SendMessage {
     pub author_id: AccountId,
     pub text: Bytes,
     pub reply_to: Option<MessageId>,
+}
+
+/// What a member is in a room from now on. Granting a role and taking it away are both this: who loses
+/// one is a plain member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetRole {
+    pub room_id: RoomId,
+    pub account_id: AccountId,
+    pub role: Role,
+    pub by: AccountId,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransferOwnership {
+    pub room_id: RoomId,
+    /// The new owner.
+    pub account_id: AccountId,
+    pub by: AccountId,
+}
+
+/// A custom role as it shall be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DefineRole {
+    pub room_id: RoomId,
+    pub role_id: RoleId,
+    pub name: Bytes,
+    pub rank: u8,
+    pub permissions: Permissions,
+    pub by: AccountId,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoveRole {
+    pub room_id: RoomId,
+    pub role_id: RoleId,
+    pub by: AccountId,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetOverride {
+    pub room_id: RoomId,
+    pub role: Role,
+    /// An empty one takes back what was set.
+    pub set: Override,
+    pub by: AccountId,
 }
 
 /// Records of one room of a source, in the order of the source.
@@ -139,6 +199,7 @@ pub struct Answer {
     pub account_id: Option<AccountId>,
     pub room_id: Option<RoomId>,
     pub message_id: Option<MessageId>,
+    pub role_id: Option<RoleId>,
     /// Of the command's last event in the room; 0 without one.
     pub seq: Seq,
     /// How many records of a source this command took in.
@@ -153,6 +214,7 @@ impl Answer {
             Some(Event::AccountRegistered(e)) => answer.account_id = Some(e.account_id),
             Some(Event::AccountClaimed(e)) => answer.account_id = Some(e.account_id),
             Some(Event::SessionEnded(e)) => answer.account_id = Some(e.account_id),
+            Some(Event::RoleDefined(e)) => answer.role_id = Some(e.role_id),
             _ => {}
         }
         // An import's memberships of ancestors come first: its own room is the last event's. A

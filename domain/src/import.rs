@@ -10,8 +10,9 @@ use roomlog_schemas::{
 
 use crate::command::{Answer, Context, Decision, ImportBatch, ImportItem, ImportKind};
 use crate::rejection::Rejection;
+use crate::role::Role;
 use crate::rooms;
-use crate::state::{Role, State};
+use crate::state::State;
 
 pub fn batch(state: &State, batch: &ImportBatch, context: &Context) -> Result<Decision, Rejection> {
     let room_id = batch.room_id;
@@ -100,7 +101,7 @@ fn take_in(state: &mut State, batch: &ImportBatch, item: &ImportItem, events: &m
             room_id,
             seq,
             account_id,
-            role: Role::Member.name().to_owned(),
+            role: Role::Member.to_string(),
             imported: Some(imported),
         }
         .into(),

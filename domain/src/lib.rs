@@ -9,13 +9,20 @@
 mod accounts;
 pub mod command;
 mod import;
+pub mod permission;
 pub mod rejection;
+pub mod role;
+mod roles;
 mod rooms;
 pub mod state;
 pub mod visibility;
+pub mod way;
 
 pub use command::{Answer, Command, Context, Decision, ImportBatch, ImportItem, ImportKind};
+pub use permission::{Permission, Permissions};
 pub use rejection::Rejection;
+pub use role::Role;
+pub use roles::MAX_CUSTOM_ROLES;
 pub use state::{STATE_VERSION, State};
 
 use roomlog_schemas::Event;
@@ -34,6 +41,12 @@ impl State {
             Command::JoinRoom { room_id, account_id } => rooms::join(self, *room_id, *account_id),
             Command::LeaveRoom { room_id, account_id } => rooms::leave(self, *room_id, *account_id),
             Command::SendMessage(c) => rooms::send(self, c, context),
+            Command::SetRole(c) => roles::set(self, c),
+            Command::TransferOwnership(c) => roles::transfer(self, c),
+            Command::CreateRole(c) => roles::create(self, c),
+            Command::ChangeRole(c) => roles::change(self, c),
+            Command::RemoveRole(c) => roles::remove(self, c),
+            Command::SetOverride(c) => roles::set_override(self, c),
             Command::Import(batch) => import::batch(self, batch, context),
         }
     }

@@ -40,6 +40,15 @@ rejections! {
     InvitationRequired => "invitation_required", "This room can only be entered by invitation.", ["room_id"];
     LastOwner => "last_owner", "A root room always has an owner: you are the last one.", ["room_id"];
     NotAllowed => "not_allowed", "Your role does not allow this.", ["room_id"];
+    MemberNotFound => "member_not_found", "This account is no member of the room.", ["account_id"];
+    RoleNotFound => "role_not_found", "The root room has no such role.", ["role"];
+    RankTooLow => "rank_too_low", "You act only on members and roles below your own rank.", ["account_id", "role", "rank"];
+    PermissionNotHeld => "permission_not_held", "No one gives a permission that they do not hold, here or in a room below.", ["role", "permissions", "allow", "deny"];
+    RolesAreOfRoots => "roles_are_of_roots", "Custom roles are the root room's.", ["room_id"];
+    GuestOfRootOnly => "guest_of_root_only", "A guest is one of the whole tree: set it in the root room.", ["role"];
+    InvalidRank => "invalid_rank", "A custom role's rank is from 1 to 99.", ["rank"];
+    TooManyRoles => "too_many_roles", "The root room has as many custom roles as it may have.", ["room_id"];
+    OverrideContradicts => "override_contradicts", "The same permission is allowed and denied.", ["allow", "deny"];
     TooDeep => "too_deep", "Rooms may not be nested deeper.", ["parent_id"];
     TooManySubRooms => "too_many_sub_rooms", "The root room has as many sub-rooms as it may have.", ["parent_id"];
     KindNotAvailable => "kind_not_available", "Rooms of this kind cannot be created yet.", ["kind"];

@@ -7,8 +7,11 @@ use roomlog_schemas::{
 };
 
 use crate::command::{Answer, Context, CreateRoom, Decision, SendMessage};
+use crate::permission::Permission;
 use crate::rejection::Rejection;
-use crate::state::{Member, Role, Room, State};
+use crate::role::Role;
+use crate::roles;
+use crate::state::{Member, Room, State};
 
 /// Levels below a root.
 pub const MAX_DEPTH: u32 = 8;
@@ -30,11 +33,12 @@ pub fn create(state: &State, command: &CreateRoom) -> Result<Decision, Rejection
     if let Some(parent_id) = command.parent_id {
         let parent = state.rooms.get(&parent_id).ok_or(Rejection::ParentNotFound)?;
         if command.source.is_none() {
-            match parent.members.get(&command.creator_id) {
-                None if parent.access == Access::Public => return Err(Rejection::NotAMember),
-                None => return Err(Rejection::ParentNotFound),
-                Some(member) if member.role != Role::Owner => return Err(Rejection::NotAllowed),
-                Some(_) => {}
+            state.room_of_member(parent_id, command.creator_id).map_err(|rejection| match rejection {
+                Rejection::RoomNotFound => Rejection::ParentNotFound,
+                other => other,
+            })?;
+            if !state.permits(parent_id, command.creator_id, Permission::RoomCreateSub) {
+                return Err(Rejection::NotAllowed);
             }
         }
         if parent.depth >= MAX_DEPTH {
@@ -61,7 +65,7 @@ pub fn create(state: &State, command: &CreateRoom) -> Result<Decision, Rejection
             room_id,
             seq: CREATED_SEQ,
             account_id: command.creator_id,
-            role: Role::Owner.name().to_owned(),
+            role: Role::Owner.to_string(),
             imported: None,
         }
         .into(),
@@ -87,7 +91,7 @@ pub fn missing_membership(state: &State, room_id: RoomId, account_id: AccountId)
             room_id,
             seq: room.seq + 1,
             account_id,
-            role: Role::Member.name().to_owned(),
+            role: Role::Member.to_string(),
             imported: None,
         }
         .into()
@@ -109,7 +113,7 @@ pub fn join(state: &State, room_id: RoomId, account_id: AccountId) -> Result<Dec
         Access::Restricted => return Err(Rejection::NotListed),
         Access::Vip => return Err(Rejection::InvitationRequired),
     }
-    let role = Role::Member.name().to_owned();
+    let role = Role::Member.to_string();
     Ok(Decision::Events(vec![
         MemberJoined { room_id, seq: room.seq + 1, account_id, role, imported: None }.into(),
     ]))
@@ -135,10 +139,9 @@ pub fn leave(state: &State, room_id: RoomId, account_id: AccountId) -> Result<De
 
 /// Whether a root would have no owner without this account.
 pub fn is_last_owner(room: &Room, account_id: AccountId) -> bool {
-    let is_owner = |member: &Member| member.role == Role::Owner;
     room.parent_id.is_none()
-        && room.members.get(&account_id).is_some_and(is_owner)
-        && room.members.values().filter(|member| is_owner(member)).count() == 1
+        && room.held.get(&account_id) == Some(&Role::Owner)
+        && room.held.values().filter(|role| **role == Role::Owner).count() == 1
 }
 
 pub fn leave_subtree(
@@ -159,12 +162,9 @@ pub fn leave_subtree(
 
 pub fn send(state: &State, command: &SendMessage, context: &Context) -> Result<Decision, Rejection> {
     let room_id = command.room_id;
-    let room = state.rooms.get(&room_id).ok_or(Rejection::RoomNotFound)?;
-    if !room.members.contains_key(&command.author_id) {
-        return Err(match room.access {
-            Access::Public => Rejection::NotAMember,
-            Access::Restricted | Access::Vip => Rejection::RoomNotFound,
-        });
+    let room = state.room_of_member(room_id, command.author_id)?;
+    if !state.permits(room_id, command.author_id, Permission::MessageSend) {
+        return Err(Rejection::NotAllowed);
     }
     if let Some(reply_to) = command.reply_to
         && !state.recent.contains(reply_to, room_id)
@@ -199,13 +199,15 @@ pub fn apply(state: &mut State, event: &Event) {
     }
     match event {
         Event::MemberJoined(e) => {
-            room.members.insert(e.account_id, Member { role: Role::from_name(&e.role), joined_seq: seq });
+            room.members.insert(e.account_id, Member { joined_seq: seq });
+            room.hold(e.account_id, Role::of_event(&e.role));
         }
         Event::MemberLeft(e) => {
             room.members.remove(&e.account_id);
+            room.held.remove(&e.account_id);
         }
         Event::MessageSent(e) => state.recent.push(e.message_id, room_id),
-        _ => {}
+        _ => roles::apply(state, event),
     }
 }
 
@@ -234,6 +236,9 @@ fn insert(state: &mut State, created: &RoomCreated) {
             history: created.history,
             seq: created.seq,
             members: OrdMap::new(),
+            held: OrdMap::new(),
+            roles: OrdMap::new(),
+            overrides: OrdMap::new(),
             children: OrdSet::new(),
             sub_rooms: 0,
             imports: OrdMap::new(),

@@ -5,11 +5,15 @@
 
 use imbl::{HashMap, HashSet, OrdMap, OrdSet, Vector};
 use roomlog_schemas::event::Seq;
-use roomlog_schemas::{Access, AccountId, History, MessageId, RoomId, RoomKind, SessionId};
+use roomlog_schemas::{Access, AccountId, History, MessageId, RoleId, RoomId, RoomKind, SessionId};
 use serde::{Deserialize, Serialize};
 
+use crate::permission::Permission;
+use crate::rejection::Rejection;
+use crate::role::{Definition, Override, Role};
+
 /// Of the state's form and of what `apply` makes of the same events. A snapshot of another version is not read.
-pub const STATE_VERSION: u32 = 1;
+pub const STATE_VERSION: u32 = 2;
 /// Most messages of a partition that a reply finds without asking a store.
 pub const RECENT_MESSAGES: usize = 4096;
 /// Most ended sessions of a partition that ending again leaves as they are.
@@ -41,6 +45,13 @@ pub struct Room {
     /// Of the last timeline event.
     pub seq: Seq,
     pub members: OrdMap<AccountId, Member>,
+    /// The roles of those members that are more, or less, than plain ones. Custom roles that are no more
+    /// may be among them.
+    pub held: OrdMap<AccountId, Role>,
+    /// In a root: its custom roles.
+    pub roles: OrdMap<RoleId, Definition>,
+    /// What this room says of roles.
+    pub overrides: OrdMap<Role, Override>,
     pub children: OrdSet<RoomId>,
     /// In a root: all rooms below it.
     pub sub_rooms: u32,
@@ -48,35 +59,43 @@ pub struct Room {
     pub imports: OrdMap<String, u64>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
-    pub role: Role,
     pub joined_seq: Seq,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Role {
-    Owner,
-    Member,
-}
-
-impl Role {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Role::Owner => "owner",
-            Role::Member => "member",
-        }
+impl Room {
+    /// `None` for who is no member.
+    pub fn role_of(&self, account: AccountId) -> Option<Role> {
+        self.members.get(&account).map(|_| self.held.get(&account).copied().unwrap_or(Role::Member))
     }
 
-    pub fn from_name(name: &str) -> Self {
-        match name {
-            "owner" => Role::Owner,
-            _ => Role::Member,
+    /// Of a member; without effect for others.
+    pub(crate) fn hold(&mut self, account: AccountId, role: Role) {
+        if role == Role::Member {
+            self.held.remove(&account);
+        } else if self.members.contains_key(&account) {
+            self.held.insert(account, role);
         }
     }
 }
 
 impl State {
+    /// A room that the account is a member of. Of a closed room others are told nothing.
+    pub fn room_of_member(&self, room_id: RoomId, account: AccountId) -> Result<&Room, Rejection> {
+        let room = self.rooms.get(&room_id).ok_or(Rejection::RoomNotFound)?;
+        match room.access {
+            _ if room.members.contains_key(&account) => Ok(room),
+            Access::Public => Err(Rejection::NotAMember),
+            Access::Restricted | Access::Vip => Err(Rejection::RoomNotFound),
+        }
+    }
+
+    /// Whether the account may do this in the room.
+    pub fn permits(&self, room: RoomId, account: AccountId, permission: Permission) -> bool {
+        self.way(room, account).is_some_and(|way| way.permissions().contains(permission))
+    }
+
     /// The rooms above a room, from its parent to its root.
     pub fn ancestors(&self, room: &Room) -> Vec<RoomId> {
         let mut ancestors = Vec::new();

@@ -96,9 +96,67 @@ proptest! {
                     let first = Answer::from_events(step.events());
                     prop_assert_eq!(again, Ok(Decision::Unchanged(first)));
                 }
+                // Whether its name is another one cannot be told.
+                Command::ChangeRole(_) => {}
+                Command::RemoveRole(_) => prop_assert_eq!(again, Err(Rejection::RoleNotFound)),
+                // Who gave it away has it no more.
+                Command::TransferOwnership(_) => prop_assert_eq!(again, Err(Rejection::NotAllowed)),
                 // Whoever has left a closed room is told nothing of it.
                 Command::LeaveRoom { .. } if again == Err(Rejection::RoomNotFound) => {}
                 _ => prop_assert!(matches!(again, Ok(Decision::Unchanged(_))), "{:?}", again),
+            }
+        }
+    }
+
+    /// "No one ever gains a permission that nobody who could grant it held": whatever a command about
+    /// roles adds anywhere, to anyone, its giver held there before.
+    #[test]
+    fn nobody_gains_what_the_giver_did_not_hold(requests in requests()) {
+        for step in run(requests) {
+            let Some(by) = giver(&step.command) else { continue };
+            for (room_id, account_id, gained) in gains(&step) {
+                let held = step.before.way(room_id, by).map(|way| way.held()).unwrap_or_default();
+                prop_assert!(gained.is_within(held), "{account_id} gained {gained:?} in {room_id}, {by} held {held:?}");
+            }
+        }
+    }
+
+    /// Other commands give nothing to anyone but to whom they make a member, perhaps once more.
+    #[test]
+    fn only_commands_about_roles_give_permissions_to_members(requests in requests()) {
+        for step in run(requests).iter().filter(|step| giver(&step.command).is_none()) {
+            let joined = |account| {
+                let joins = |event: &Event| matches!(event, Event::MemberJoined(e) if e.account_id == account);
+                step.events().iter().any(joins)
+            };
+            for (room_id, account_id, gained) in gains(step) {
+                prop_assert!(
+                    joined(account_id),
+                    "{account_id} gained {gained:?} in {room_id} by {:?}", step.command
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_role_is_taken_only_by_someone_above(requests in requests()) {
+        for step in run(requests) {
+            let (Command::SetRole(command), false) = (&step.command, step.events().is_empty()) else { continue };
+            if command.account_id != command.by {
+                let standing = |account| step.before.way(command.room_id, account).expect("there").standing();
+                prop_assert!(standing(command.by).outranks(standing(command.account_id)));
+            }
+        }
+    }
+
+    #[test]
+    fn an_explanation_agrees_with_what_is_permitted(requests in requests()) {
+        let Some(last) = run(requests).pop() else { return Ok(()) };
+        for (room_id, account_id) in everybody_everywhere(&last.after) {
+            for &permission in Permission::ALL {
+                let explanation = last.after.explain(account_id, room_id, permission).expect("a room");
+                let permitted = last.after.permits(room_id, account_id, permission);
+                prop_assert_eq!(explanation.is_allowed, permitted, "{:?}", explanation);
             }
         }
     }
@@ -130,6 +188,40 @@ proptest! {
     }
 }
 
+/// Who gives a command about roles.
+fn giver(command: &Command) -> Option<AccountId> {
+    match command {
+        Command::SetRole(c) => Some(c.by),
+        Command::TransferOwnership(c) => Some(c.by),
+        Command::CreateRole(c) | Command::ChangeRole(c) => Some(c.by),
+        Command::RemoveRole(c) => Some(c.by),
+        Command::SetOverride(c) => Some(c.by),
+        _ => None,
+    }
+}
+
+fn everybody_everywhere(state: &State) -> Vec<(RoomId, AccountId)> {
+    let accounts: HashSet<AccountId> =
+        state.rooms.values().flat_map(|room| room.members.keys()).copied().collect();
+    let rooms = state.rooms.keys();
+    rooms.flat_map(|&room| accounts.iter().map(move |&account| (room, account))).collect()
+}
+
+/// Who may do more than before, and where.
+fn gains(step: &Step) -> Vec<(RoomId, AccountId, Permissions)> {
+    let may = |state: &State, room, account| {
+        state.way(room, account).map(|way| way.permissions()).unwrap_or_default()
+    };
+    everybody_everywhere(&step.after)
+        .into_iter()
+        .map(|(room, account)| {
+            let gained = may(&step.after, room, account).without(may(&step.before, room, account));
+            (room, account, gained)
+        })
+        .filter(|(_, _, gained)| !gained.is_empty())
+        .collect()
+}
+
 fn assert_answer(step: &Step) {
     let answer = Answer::from_events(step.events());
     let (account_id, room_id, message_id, imported) = match &step.command {
@@ -143,6 +235,11 @@ fn assert_answer(step: &Step) {
             (None, Some(*room_id), None, 0)
         }
         Command::SendMessage(c) => (None, Some(c.room_id), Some(c.message_id), 0),
+        Command::SetRole(SetRole { room_id, .. })
+        | Command::TransferOwnership(TransferOwnership { room_id, .. })
+        | Command::RemoveRole(RemoveRole { room_id, .. })
+        | Command::SetOverride(SetOverride { room_id, .. }) => (None, Some(*room_id), None, 0),
+        Command::CreateRole(c) | Command::ChangeRole(c) => (None, Some(c.room_id), None, 0),
         Command::Import(batch) => {
             let done = step.before.rooms[&batch.room_id].imports.get(&batch.source).copied();
             let new = batch.items.iter().filter(|item| done.is_none_or(|done| item.position > done));
@@ -150,7 +247,11 @@ fn assert_answer(step: &Step) {
         }
     };
     let seq = room_id.map_or(0, |room_id| step.after.rooms[&room_id].seq);
-    assert_eq!(answer, Answer { account_id, room_id, message_id, seq, imported });
+    let role_id = match &step.command {
+        Command::CreateRole(c) | Command::ChangeRole(c) => Some(c.role_id),
+        _ => None,
+    };
+    assert_eq!(answer, Answer { account_id, room_id, message_id, role_id, seq, imported });
 }
 
 /// The properties above say something only if the random commands get somewhere.
@@ -167,6 +268,6 @@ fn random_commands_reach_every_event_and_every_rejection_but_the_limits() {
     }
     assert_eq!(events, Event::NAMES.iter().copied().collect());
     let missed: Vec<_> = Rejection::ALL.iter().filter(|rejection| !rejections.contains(rejection)).collect();
-    assert_eq!(missed, [&Rejection::TooDeep, &Rejection::TooManySubRooms]);
+    assert_eq!(missed, [&Rejection::TooManyRoles, &Rejection::TooDeep, &Rejection::TooManySubRooms]);
     assert!(deepest >= 3, "the deepest room is at {deepest}");
 }

@@ -18,6 +18,38 @@ fn example(rejection: Rejection) -> (Given, Command) {
         Rejection::InvitationRequired => (closed(Access::Vip), join(ROOT, BEN)),
         Rejection::LastOwner => (root(), leave(ROOT, ANNA)),
         Rejection::NotAllowed => (root(), create_sub(SUB, ROOT, BEN)),
+        Rejection::MemberNotFound => (root(), set_role(ROOT, ANNA, CARA, Role::Admin)),
+        Rejection::RoleNotFound => (root(), set_role(ROOT, ANNA, BEN, Role::Custom(HELPER))),
+        Rejection::RankTooLow => {
+            (root().and([role_set(ROOT, 4, BEN, Role::Admin, ANNA)]), set_role(ROOT, BEN, ANNA, Role::Member))
+        }
+        Rejection::PermissionNotHeld => {
+            let denied = [Permission::MessageSend];
+            let history = [
+                role_set(ROOT, 4, BEN, Role::Admin, ANNA),
+                override_set(ROOT, 5, Role::Admin, &[], &denied, ANNA),
+            ];
+            (root().and(history), create_role(ROOT, BEN, HELPER, 30, &denied))
+        }
+        Rejection::RolesAreOfRoots => {
+            (root().and([sub_created(SUB, ROOT, ANNA)]), create_role(SUB, ANNA, HELPER, 30, &[]))
+        }
+        Rejection::GuestOfRootOnly => {
+            let sub = [sub_created(SUB, ROOT, ANNA), joined(SUB, 3, BEN)];
+            (root().and(sub), set_role(SUB, ANNA, BEN, Role::Guest))
+        }
+        Rejection::InvalidRank => (root(), create_role(ROOT, ANNA, HELPER, 100, &[])),
+        Rejection::TooManyRoles => {
+            let roles = (0..64).map(|n: u64| {
+                let role_id = RoleId::from_u128(0x1000 + u128::from(n));
+                role_defined(ROOT, 4 + n, role_id, 30, &[], ANNA)
+            });
+            (root().and(roles), create_role(ROOT, ANNA, HELPER, 30, &[]))
+        }
+        Rejection::OverrideContradicts => {
+            let both = [Permission::MessageSend];
+            (root(), set_override(ROOT, ANNA, Role::Member, &both, &both))
+        }
         Rejection::TooDeep => {
             let room = |n: u128| RoomId::from_u128(0x1000 + n);
             let below = (1..=8).map(|n| sub_created(room(n), room(n - 1), ANNA));

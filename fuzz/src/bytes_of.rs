@@ -5,8 +5,8 @@ use roomlog_eventlog::frame::encode_claim;
 use roomlog_eventlog::{Claim, LogIdentity, PartitionCounts, TopicPartition};
 use roomlog_schemas::{
     Access, AccountClaimed, AccountId, AccountRegistered, CommandRecord, Event, History, IdempotencyKey,
-    ImportNoted, Imported, MemberJoined, MemberLeft, MessageId, MessageSent, Noted, RoomCreated, RoomId,
-    RoomKind, SessionEnded, SessionId, encode_event,
+    ImportNoted, Imported, MemberJoined, MemberLeft, MessageId, MessageSent, Noted, OverrideSet, RoleDefined,
+    RoleId, RoleRemoved, RoleSet, RoomCreated, RoomId, RoomKind, SessionEnded, SessionId, encode_event,
 };
 use uuid::Uuid;
 
@@ -26,6 +26,7 @@ pub fn claim(epoch: u64) -> Bytes {
 /// One of every type.
 pub fn events() -> Vec<Event> {
     let (account_id, room_id, seq) = (AccountId::from_u128(1), RoomId::from_u128(2), 7);
+    let role_id = RoleId::from_u128(6);
     let sealed = Bytes::from_static(b"sealed");
     let imported =
         Imported { source: "irc".into(), position: 41, source_id: "a:41".into(), time_ms: 1_359_212_640_000 };
@@ -59,7 +60,7 @@ pub fn events() -> Vec<Event> {
             seq,
             message_id: MessageId::from_u128(4),
             author_id: account_id,
-            text: sealed,
+            text: sealed.clone(),
             reply_to: Some(MessageId::from_u128(5)),
             imported: None,
         }
@@ -71,6 +72,27 @@ pub fn events() -> Vec<Event> {
             noted: Noted::Rename,
             renamed_to: Some(account_id),
             imported,
+        }
+        .into(),
+        RoleSet { room_id, seq, account_id, role: "admin".into(), by: account_id }.into(),
+        RoleDefined {
+            room_id,
+            seq,
+            role_id,
+            name: sealed,
+            rank: 30,
+            permissions: vec!["message.send".into()],
+            by: account_id,
+        }
+        .into(),
+        RoleRemoved { room_id, seq, role_id, by: account_id }.into(),
+        OverrideSet {
+            room_id,
+            seq,
+            role: role_id.to_string(),
+            allow: vec!["message.send".into()],
+            deny: vec![],
+            by: account_id,
         }
         .into(),
     ]

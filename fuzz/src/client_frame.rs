@@ -1,6 +1,7 @@
 //! What a client says on the socket.
 
-use roomlog_schemas::{MessageId, RoomId};
+use roomlog_domain::{Permissions, Role};
+use roomlog_schemas::{AccountId, MessageId, RoleId, RoomId};
 use roomlog_web::commands::{ClientCommand, CreateRoom};
 use roomlog_ws_fanout::protocol::{ClientFrame, CommandFrame, MAX_COMMAND_ID, parse};
 use serde_json::{Value, json};
@@ -52,11 +53,34 @@ pub fn seeds() -> Vec<Vec<u8>> {
         history: Default::default(),
     };
     let reply_to = Some(MessageId::from_u128(2));
+    let (account_id, role_id) = (AccountId::from_u128(3), RoleId::from_u128(4));
     let commands = [
         ClientCommand::CreateRoom(create),
         ClientCommand::JoinRoom { room_id: ROOM },
         ClientCommand::LeaveRoom { room_id: ROOM },
         ClientCommand::SendMessage { room_id: ROOM, text: "hello".into(), reply_to },
+        ClientCommand::SetRole { room_id: ROOM, account_id, role: Role::Admin },
+        ClientCommand::TransferOwnership { room_id: ROOM, account_id },
+        ClientCommand::CreateRole {
+            room_id: ROOM,
+            name: "Helper".into(),
+            rank: 30,
+            permissions: Permissions::ALL,
+        },
+        ClientCommand::ChangeRole {
+            room_id: ROOM,
+            role_id,
+            name: "Helper".into(),
+            rank: 1,
+            permissions: Permissions::NONE,
+        },
+        ClientCommand::RemoveRole { room_id: ROOM, role_id },
+        ClientCommand::SetOverride {
+            room_id: ROOM,
+            role: Role::Custom(role_id),
+            allow: Permissions::NONE,
+            deny: Permissions::ALL,
+        },
     ]
     .map(|of| written(&command(of)).to_string());
     let others = [

@@ -5,10 +5,14 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use roomlog_domain::Role;
+use roomlog_domain::role::{Definition, Override};
 use roomlog_eventlog::{Accepted, Command, Content, Cursor, Topic, TopicPartition};
 use roomlog_schemas::event::Seq;
-use roomlog_schemas::{AccountId, AccountRegistered, Event, RoomCreated, RoomId};
-use roomlog_stores::directory::{AccountRow, DirectoryBatch, DirectoryChange, RoomRow, version};
+use roomlog_schemas::{AccountId, AccountRegistered, Event, OverrideSet, RoleDefined, RoomCreated, RoomId};
+use roomlog_stores::directory::{
+    AccountRow, DirectoryBatch, DirectoryChange, OverrideRow, RoleRow, RoomRow, version,
+};
 use roomlog_stores::progress::Projection;
 use roomlog_stores::sealing::{ContentKey, aad};
 use roomlog_stores::{DirectoryStore, SealError, Sealer, StoreError};
@@ -133,6 +137,23 @@ impl<'a> Changes<'a> {
             Event::MemberLeft(e) => {
                 self.list.push(DirectoryChange::Left { room_id: e.room_id, account_id: e.account_id });
             }
+            Event::RoleSet(e) => self.list.push(DirectoryChange::RoleSet {
+                room_id: e.room_id,
+                account_id: e.account_id,
+                role: e.role.clone(),
+            }),
+            Event::RoleDefined(e) => {
+                let row = self.role(e).await?;
+                self.list.push(DirectoryChange::Role(row));
+            }
+            Event::RoleRemoved(e) => {
+                let (root_id, role_id) = (e.room_id, e.role_id);
+                self.list.push(DirectoryChange::RoleRemoved { root_id, role_id });
+            }
+            Event::OverrideSet(e) => {
+                let row = self.said_of_role(offset, e).await?;
+                self.list.push(DirectoryChange::Override(row));
+            }
             // Which sessions live is in the secrets store.
             Event::MessageSent(_) | Event::ImportNoted(_) | Event::SessionEnded(_) => {}
         }
@@ -200,6 +221,25 @@ impl<'a> Changes<'a> {
             last_seq: e.seq,
             member_count: 0,
         })
+    }
+
+    async fn role(&self, e: &RoleDefined) -> Result<RoleRow, ProjectError> {
+        let key = present(self.directory.sealer.room_key(e.room_id).await)?;
+        let name = open(key.as_ref(), &aad::role_name(e.role_id), &e.name).unwrap_or_default();
+        Ok(RoleRow {
+            root_id: e.room_id,
+            role_id: e.role_id,
+            name,
+            definition: Definition::of_event(e.rank, &e.permissions),
+        })
+    }
+
+    async fn said_of_role(&self, offset: u64, e: &OverrideSet) -> Result<OverrideRow, ProjectError> {
+        let room = e.room_id;
+        let unknown = ProjectError::UnknownRoom { offset, room };
+        let root_id = self.root_of(room).await?.ok_or(unknown)?;
+        let set = Override::of_event(&e.allow, &e.deny);
+        Ok(OverrideRow { room_id: room, root_id, role: Role::of_event(&e.role), set })
     }
 
     /// A room and all its sub-rooms are in one partition, so a parent is in this batch or stored.

@@ -1,6 +1,9 @@
 use bytes::Bytes;
+use roomlog_domain::{Permission, Permissions};
 use roomlog_eventlog::PartitionCounts;
-use roomlog_schemas::{Access, History, Imported, MemberJoined, MessageId, MessageSent, RoomKind};
+use roomlog_schemas::{
+    Access, History, Imported, MemberJoined, MessageId, MessageSent, RoleId, RoleRemoved, RoleSet, RoomKind,
+};
 
 use super::*;
 use crate::testing::{World, project, sqlite_stores};
@@ -169,4 +172,63 @@ async fn only_the_last_seq_of_each_room_is_stored_after_the_other_changes() {
             DirectoryChange::LastSeq { room_id: SUB, seq: 1 },
         ]
     );
+}
+
+#[tokio::test]
+async fn roles_are_stored_with_their_names_and_what_rooms_say_of_them_with_its_root() {
+    let fixture = fixture().await;
+    let sealer = &fixture.directory.sealer;
+    sealer.create_room_keys(&[ROOT]).await.unwrap();
+    let role_id = RoleId::from_u128(20);
+    let key = sealer.room_key(ROOT).await.unwrap();
+    let defined = |seq, name: &Bytes| -> Event {
+        let (name, permissions) = (name.clone(), vec!["message.send".to_owned(), "of.later".to_owned()]);
+        RoleDefined { room_id: ROOT, seq, role_id, name, rank: 30, permissions, by: ALICE }.into()
+    };
+    let said = OverrideSet {
+        room_id: SUB,
+        seq: 2,
+        role: role_id.to_string(),
+        allow: vec!["room.edit".into()],
+        deny: vec![],
+        by: ALICE,
+    };
+    let events = vec![
+        created(ROOT, None),
+        created(SUB, Some(ROOT)),
+        defined(2, &key.seal(&aad::role_name(role_id), "Hélper".as_bytes())),
+        RoleSet { room_id: ROOT, seq: 3, account_id: BOB, role: "admin".into(), by: ALICE }.into(),
+        said.into(),
+        RoleRemoved { room_id: ROOT, seq: 4, role_id, by: ALICE }.into(),
+        defined(5, &Bytes::from_static(b"of another key")),
+    ];
+    let changes = fixture.changes(events).await.unwrap();
+    let row = |name: &str| {
+        let definition = Definition { rank: 30, permissions: Permissions::of(&[Permission::MessageSend]) };
+        DirectoryChange::Role(RoleRow { root_id: ROOT, role_id, name: name.to_owned(), definition })
+    };
+    let set = Override { allow: Permissions::of(&[Permission::RoomEdit]), deny: Permissions::NONE };
+    assert_eq!(
+        changes[2..7],
+        [
+            row("Hélper"),
+            DirectoryChange::RoleSet { room_id: ROOT, account_id: BOB, role: "admin".into() },
+            DirectoryChange::Override(OverrideRow {
+                room_id: SUB,
+                root_id: ROOT,
+                role: Role::Custom(role_id),
+                set
+            }),
+            DirectoryChange::RoleRemoved { root_id: ROOT, role_id },
+            row(""),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn what_an_unknown_room_says_of_a_role_is_an_error() {
+    let (role, allow, deny) = ("member".to_owned(), Vec::new(), Vec::new());
+    let said = OverrideSet { room_id: SUB, seq: 2, role, allow, deny, by: ALICE };
+    let error = fixture().await.changes(vec![said.into()]).await.unwrap_err();
+    assert!(matches!(error, ProjectError::UnknownRoom { offset: 5, room: SUB }), "{error}");
 }

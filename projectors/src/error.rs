@@ -45,6 +45,8 @@ pub enum ProjectError {
     },
     #[error("the room {room} made at offset {offset} lies in {parent}, which the projection does not hold")]
     UnknownParent { offset: u64, room: RoomId, parent: RoomId },
+    #[error("the event at offset {offset} is about the room {room}, which the projection does not hold")]
+    UnknownRoom { offset: u64, room: RoomId },
 }
 
 impl From<LogError> for Error {

@@ -279,7 +279,9 @@ impl Error {
                     matches!(error, StoreError::RowsRefused { .. } | StoreError::BadRow { .. })
                 }
                 ProjectError::Seal(error) => !matches!(error, SealError::Store(_)),
-                ProjectError::Encode { .. } | ProjectError::UnknownParent { .. } => true,
+                ProjectError::Encode { .. }
+                | ProjectError::UnknownParent { .. }
+                | ProjectError::UnknownRoom { .. } => true,
             },
             _ => false,
         }

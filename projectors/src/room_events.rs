@@ -102,7 +102,11 @@ impl Rows {
             Event::AccountRegistered(_)
             | Event::AccountClaimed(_)
             | Event::SessionEnded(_)
-            | Event::ImportNoted(_) => {}
+            | Event::ImportNoted(_)
+            | Event::RoleSet(_)
+            | Event::RoleDefined(_)
+            | Event::RoleRemoved(_)
+            | Event::OverrideSet(_) => {}
             Event::RoomCreated(e) => {
                 self.histories.push((room_id, HistoryRule { from: seq, rule: e.history }))
             }

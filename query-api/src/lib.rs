@@ -19,9 +19,11 @@ mod members;
 mod messages;
 mod pages;
 mod params;
+mod permissions;
 mod problems;
 pub mod quarantine;
 mod ranges;
+mod roles;
 mod rooms;
 
 use std::ops::Deref;
@@ -148,6 +150,9 @@ fn operations() -> OpenApiRouter<Queries> {
         .routes(routes!(rooms::list_rooms))
         .routes(routes!(rooms::get_room))
         .routes(routes!(members::list_members))
+        .routes(routes!(permissions::explain))
+        .routes(routes!(roles::list_roles))
+        .routes(routes!(roles::list_overrides))
         .routes(routes!(messages::list_messages))
         .routes(routes!(messages::get_message))
         .routes(routes!(events::list_events))

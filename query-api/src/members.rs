@@ -1,9 +1,13 @@
 //! Members of a room.
 
+use std::collections::HashSet;
+
 use axum::extract::State;
-use roomlog_schemas::AccountId;
+use roomlog_domain::Role;
 use roomlog_schemas::event::Seq;
+use roomlog_schemas::{AccountId, RoleId};
 use roomlog_stores::directory::MemberRow;
+use roomlog_web::described::role;
 use roomlog_web::view::timestamp;
 use roomlog_web::{Authenticated, Json, MinPositions, Path, Problem, Query};
 use serde::Serialize;
@@ -14,6 +18,7 @@ use crate::Queries;
 use crate::pages::cut;
 use crate::params::{ListParams, PositionParams, RoomPath};
 use crate::problems::{QueryProblems, RoomNotFound};
+use crate::roles::room_of;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MemberView {
@@ -22,8 +27,9 @@ pub struct MemberView {
     /// Null for an imported account that nobody has claimed.
     username: Option<String>,
     display_name: Option<String>,
-    #[schema(example = "member")]
-    role: String,
+    /// What it holds in this room; what it holds above counts as well.
+    #[schema(schema_with = role)]
+    role: Role,
     /// The event of its joining.
     #[schema(value_type = u64)]
     joined_seq: Seq,
@@ -32,13 +38,18 @@ pub struct MemberView {
     joined_at: OffsetDateTime,
 }
 
-impl From<MemberRow> for MemberView {
-    fn from(row: MemberRow) -> Self {
+impl MemberView {
+    /// A custom role that the root does not have any more is none.
+    fn of(row: MemberRow, custom: &HashSet<RoleId>) -> Self {
+        let role = match Role::of_event(&row.role) {
+            Role::Custom(id) if !custom.contains(&id) => Role::Member,
+            role => role,
+        };
         Self {
             account_id: row.account_id,
             username: row.username,
             display_name: row.display_name,
-            role: row.role,
+            role,
             joined_seq: row.joined_seq,
             joined_at: timestamp(row.joined_at_ms),
         }
@@ -73,10 +84,14 @@ pub(crate) async fn list_members(
 ) -> Result<Json<MemberPage>, Problem> {
     let (limit, after) = (params.limit(&api.limits)?, params.after()?);
     let _place = api.directory_at(&positions).await?;
-    if !api.directory.is_member(room_id, caller.account_id).await? {
-        return Err(Problem::room_not_found());
-    }
+    let room = room_of(&api, room_id, caller.account_id).await?;
     let rows = api.directory.members(room_id, after, limit + 1).await?;
     let (rows, next_cursor) = cut(rows, limit, |row| row.account_id.0);
-    Ok(Json(MemberPage { items: rows.into_iter().map(MemberView::from).collect(), next_cursor }))
+    let is_custom = |row: &MemberRow| matches!(Role::of_event(&row.role), Role::Custom(_));
+    let custom = match rows.iter().any(is_custom) {
+        true => api.directory.roles(room.root_id).await?.into_iter().map(|row| row.role_id).collect(),
+        false => HashSet::new(),
+    };
+    let items = rows.into_iter().map(|row| MemberView::of(row, &custom)).collect();
+    Ok(Json(MemberPage { items, next_cursor }))
 }

@@ -2,10 +2,11 @@
 
 use std::str::FromStr;
 
+use roomlog_domain::Permission;
 use roomlog_schemas::event::Seq;
 use roomlog_schemas::{AccountId, MessageId, RoomId};
 use roomlog_stores::rooms::Page;
-use roomlog_web::described::natural_number;
+use roomlog_web::described::{PermissionName, natural_number};
 use roomlog_web::{Position, Problem};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -26,6 +27,30 @@ pub struct MessagePath {
     pub room_id: RoomId,
     #[param(value_type = Uuid)]
     pub message_id: MessageId,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct MemberPath {
+    #[param(value_type = Uuid)]
+    pub room_id: RoomId,
+    #[param(value_type = Uuid)]
+    pub account_id: AccountId,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PermissionParams {
+    /// Only this one.
+    #[param(value_type = Option<PermissionName>)]
+    permission: Option<String>,
+}
+
+impl PermissionParams {
+    pub fn permission(&self) -> Result<Option<Permission>, Problem> {
+        let named = |name| Permission::from_name(name).ok_or_else(|| malformed("permission"));
+        self.permission.as_deref().map(named).transpose()
+    }
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

@@ -48,7 +48,7 @@ impl Every {
 #[tokio::test]
 async fn a_member_may_ask_each_of_them() {
     let every = Every::query().await;
-    assert_eq!(every.paths.len(), 8);
+    assert_eq!(every.paths.len(), 11);
     for path in &every.paths {
         every.fixture.get(every.alice, path).await.ok();
     }

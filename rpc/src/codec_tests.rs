@@ -1,8 +1,9 @@
 //! Everything that travels comes out as it went in.
 
 use proptest::prelude::*;
-use roomlog_domain::{Command, Context, command};
-use roomlog_schemas::{Access, History, MessageId, RoomKind};
+use roomlog_domain::role::Override;
+use roomlog_domain::{Command, Context, Permission, Permissions, Role, command};
+use roomlog_schemas::{Access, History, MessageId, RoleId, RoomKind};
 
 use super::*;
 
@@ -90,6 +91,42 @@ fn commands() -> impl Strategy<Value = Command> {
             })
         }),
         import_batches().prop_map(|batch| Command::Import(Box::new(batch))),
+        commands_about_roles(),
+    ]
+}
+
+fn commands_about_roles() -> impl Strategy<Value = Command> {
+    let roles = || {
+        let custom = ids().prop_map(|id| Role::Custom(RoleId(id)));
+        prop_oneof![prop::sample::select(Role::BUILT_IN.to_vec()), custom]
+    };
+    let permissions = || prop::collection::vec(prop::sample::select(Permission::ALL), 0..5);
+    let set = |permissions: Vec<Permission>| permissions.into_iter().collect::<Permissions>();
+    prop_oneof![
+        (ids(), ids(), roles()).prop_map(|(room, account, role)| Command::SetRole(command::SetRole {
+            room_id: RoomId(room),
+            account_id: AccountId(account),
+            role,
+            by: AccountId(room),
+        })),
+        (ids(), ids(), content(), any::<u8>(), permissions()).prop_map(
+            move |(room, role, name, rank, permissions)| Command::CreateRole(command::DefineRole {
+                room_id: RoomId(room),
+                role_id: RoleId(role),
+                name,
+                rank,
+                permissions: set(permissions),
+                by: AccountId(room),
+            })
+        ),
+        (ids(), roles(), permissions(), permissions()).prop_map(move |(room, role, allow, deny)| {
+            Command::SetOverride(command::SetOverride {
+                room_id: RoomId(room),
+                role,
+                set: Override { allow: set(allow), deny: set(deny) },
+                by: AccountId(room),
+            })
+        }),
     ]
 }
 

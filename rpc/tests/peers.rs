@@ -13,7 +13,7 @@ use roomlog_command_api::writer::Outcome;
 use roomlog_command_api::writer::driver::clock_ms;
 use roomlog_domain::{Answer, Context, Rejection};
 use roomlog_rpc::Services;
-use roomlog_schemas::{AccountId, IdempotencyKey, MessageId, RoomId};
+use roomlog_schemas::{AccountId, IdempotencyKey, MessageId, RoleId, RoomId};
 use tokio::io::{AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -53,6 +53,7 @@ async fn every_answer_survives_the_trip() {
         account_id: Some(AccountId(Uuid::from_u128(1))),
         room_id: Some(RoomId(Uuid::from_u128(2))),
         message_id: Some(MessageId(Uuid::from_u128(3))),
+        role_id: Some(RoleId(Uuid::from_u128(4))),
         seq: u64::MAX,
         imported: 5,
     };

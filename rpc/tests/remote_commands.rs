@@ -11,11 +11,11 @@ use async_trait::async_trait;
 use common::*;
 use roomlog_command_api::service::{answer as answered, problem};
 use roomlog_command_api::writer::Outcome;
-use roomlog_domain::Rejection;
+use roomlog_domain::{Permissions, Rejection, Role as MemberRole};
 use roomlog_eventlog::{Broadcast, LocalBroadcast, TopicPartition};
 use roomlog_members::{Handle, Heartbeat, Members, ProcessId, Role};
 use roomlog_rpc::{Pool, RemoteCommands, RemoteCommandsOptions, Services};
-use roomlog_schemas::{Access, AccountId, History, IdempotencyKey, MessageId, RoomId, RoomKind};
+use roomlog_schemas::{Access, AccountId, History, IdempotencyKey, MessageId, RoleId, RoomId, RoomKind};
 use roomlog_web::commands::{Answer, ClientCommand, Commands, CreateRoom};
 use roomlog_web::{Position, Problem};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -62,6 +62,7 @@ fn accepted() -> Answer {
     Answer {
         room_id: Some(RoomId(Uuid::from_u128(2))),
         message_id: Some(MessageId(Uuid::from_u128(3))),
+        role_id: Some(RoleId(Uuid::from_u128(7))),
         seq: 4,
         position: Position { partition: TopicPartition::rooms(5), offset: 6 },
     }
@@ -122,6 +123,17 @@ async fn commands_and_answers_survive_the_trip() {
     let all = [
         join(),
         ClientCommand::LeaveRoom { room_id },
+        ClientCommand::SetRole {
+            room_id,
+            account_id: AccountId(Uuid::from_u128(8)),
+            role: MemberRole::Admin,
+        },
+        ClientCommand::SetOverride {
+            room_id,
+            role: MemberRole::Custom(RoleId(Uuid::from_u128(7))),
+            allow: Permissions::ALL,
+            deny: Permissions::NONE,
+        },
         ClientCommand::SendMessage { room_id, text: "⟂ \"\u{0}".into(), reply_to: None },
         ClientCommand::SendMessage { room_id, text: "x".repeat(1 << 20), reply_to: accepted().message_id },
         ClientCommand::CreateRoom(CreateRoom {

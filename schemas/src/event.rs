@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{AccountId, MessageId, RoomId, SessionId};
+use crate::ids::{AccountId, MessageId, RoleId, RoomId, SessionId};
 
 /// Place in a room's timeline: gap-free from 1.
 pub type Seq = u64;
@@ -65,6 +65,10 @@ events! {
     MessageSent = "message_sent",
     ImportNoted = "import_noted",
     SessionEnded = "session_ended",
+    RoleSet = "role_set",
+    RoleDefined = "role_defined",
+    RoleRemoved = "role_removed",
+    OverrideSet = "override_set",
 }
 
 impl Event {
@@ -77,6 +81,10 @@ impl Event {
             Event::MemberLeft(e) => Some((e.room_id, e.seq)),
             Event::MessageSent(e) => Some((e.room_id, e.seq)),
             Event::ImportNoted(e) => Some((e.room_id, e.seq)),
+            Event::RoleSet(e) => Some((e.room_id, e.seq)),
+            Event::RoleDefined(e) => Some((e.room_id, e.seq)),
+            Event::RoleRemoved(e) => Some((e.room_id, e.seq)),
+            Event::OverrideSet(e) => Some((e.room_id, e.seq)),
         }
     }
 
@@ -86,7 +94,11 @@ impl Event {
             Event::AccountRegistered(_)
             | Event::AccountClaimed(_)
             | Event::SessionEnded(_)
-            | Event::RoomCreated(_) => None,
+            | Event::RoomCreated(_)
+            | Event::RoleSet(_)
+            | Event::RoleDefined(_)
+            | Event::RoleRemoved(_)
+            | Event::OverrideSet(_) => None,
             Event::MemberJoined(e) => e.imported.as_ref(),
             Event::MemberLeft(e) => e.imported.as_ref(),
             Event::MessageSent(e) => e.imported.as_ref(),
@@ -225,6 +237,57 @@ pub struct ImportNoted {
     pub noted: Noted,
     pub renamed_to: Option<AccountId>,
     pub imported: Imported,
+}
+
+/// A member holds this role in the room from now on, in place of the one before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleSet {
+    pub room_id: RoomId,
+    #[serde(with = "as_long")]
+    pub seq: Seq,
+    pub account_id: AccountId,
+    /// A built-in role's name, or a custom role's id as text.
+    pub role: String,
+    pub by: AccountId,
+}
+
+/// A root room has this custom role from now on, or has it changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleDefined {
+    pub room_id: RoomId,
+    #[serde(with = "as_long")]
+    pub seq: Seq,
+    pub role_id: RoleId,
+    /// Sealed under the root room's key alone.
+    pub name: Bytes,
+    /// 1 to 99.
+    pub rank: i32,
+    /// Names; a reader passes over those that it does not know.
+    pub permissions: Vec<String>,
+    pub by: AccountId,
+}
+
+/// A custom role is no more, nor what rooms set for it. Who held it is a plain member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleRemoved {
+    pub room_id: RoomId,
+    #[serde(with = "as_long")]
+    pub seq: Seq,
+    pub role_id: RoleId,
+    pub by: AccountId,
+}
+
+/// What the room, and what lies below it, allows or denies a role besides its own permissions. Both
+/// empty: nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverrideSet {
+    pub room_id: RoomId,
+    #[serde(with = "as_long")]
+    pub seq: Seq,
+    pub role: String,
+    pub allow: Vec<String>,
+    pub deny: Vec<String>,
+    pub by: AccountId,
 }
 
 /// Avro has no unsigned numbers: a `u64` travels as a `long`.

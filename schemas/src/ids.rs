@@ -75,6 +75,10 @@ id!(
     /// A log-in; its slot is its account's.
     SessionId
 );
+id!(
+    /// A custom role of a root room; its slot is the room's.
+    RoleId
+);
 
 /// A client's idempotency key: a UUIDv7, whose time is the key time.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Debug)]
@@ -141,6 +145,10 @@ impl IdKey {
 
     pub fn message(&self, account: AccountId, key: &[u8], ordinal: u32, room: RoomId) -> MessageId {
         MessageId(self.derive("message", account.0, room.0, key, ordinal, Some(room.slot())))
+    }
+
+    pub fn role(&self, account: AccountId, key: &[u8], root: RoomId) -> RoleId {
+        RoleId(self.derive("role", account.0, root.0, key, 0, Some(root.slot())))
     }
 
     pub fn session(&self, account: AccountId, key: &[u8]) -> SessionId {

@@ -13,6 +13,6 @@ pub mod registry;
 
 pub use codec::{CodecError, decode_event, encode_event};
 pub use event::*;
-pub use ids::{AccountId, IdKey, IdempotencyKey, MessageId, RoomId, SessionId, Slot};
+pub use ids::{AccountId, IdKey, IdempotencyKey, MessageId, RoleId, RoomId, SessionId, Slot};
 pub use record::CommandRecord;
 pub use registry::{Announced, Registry};

@@ -51,6 +51,10 @@ schemas! {
     "message_sent": ["v1"],
     "import_noted": ["v1"],
     "session_ended": ["v1"],
+    "role_set": ["v1"],
+    "role_defined": ["v1"],
+    "role_removed": ["v1"],
+    "override_set": ["v1"],
 }
 
 /// The schemas that this build knows.

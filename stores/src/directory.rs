@@ -3,13 +3,17 @@
 
 pub(crate) mod names;
 pub(crate) mod net;
+pub(crate) mod way;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use roomlog_domain::Role;
+use roomlog_domain::role::{Definition, Override};
+use roomlog_domain::way::Way;
 use roomlog_eventlog::{Cursor, TopicPartition};
 use roomlog_schemas::event::Seq;
-use roomlog_schemas::{Access, AccountId, History, RoomId, RoomKind};
+use roomlog_schemas::{Access, AccountId, History, RoleId, RoomId, RoomKind};
 
 use crate::StoreError;
 
@@ -55,9 +59,29 @@ pub struct MemberRow {
     pub account_id: AccountId,
     pub username: Option<String>,
     pub display_name: Option<String>,
+    /// As the log has it: it may name a custom role that is no more.
     pub role: String,
     pub joined_seq: Seq,
     pub joined_at_ms: i64,
+}
+
+/// A custom role of a root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleRow {
+    pub root_id: RoomId,
+    pub role_id: RoleId,
+    pub name: String,
+    pub definition: Definition,
+}
+
+/// What a room says of a role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OverrideRow {
+    pub room_id: RoomId,
+    pub root_id: RoomId,
+    pub role: Role,
+    /// An empty one is no row.
+    pub set: Override,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +104,19 @@ pub enum DirectoryChange {
         room_id: RoomId,
         account_id: AccountId,
     },
+    /// Of a member.
+    RoleSet {
+        room_id: RoomId,
+        account_id: AccountId,
+        role: String,
+    },
+    Role(RoleRow),
+    /// With what rooms say of it.
+    RoleRemoved {
+        root_id: RoomId,
+        role_id: RoleId,
+    },
+    Override(OverrideRow),
     /// The room's timeline reached this seq.
     LastSeq {
         room_id: RoomId,
@@ -137,6 +174,15 @@ pub trait DirectoryStore: Send + Sync + 'static {
     ) -> Result<Vec<MemberRow>, StoreError>;
 
     async fn is_member(&self, room: RoomId, account: AccountId) -> Result<bool, StoreError>;
+
+    /// The custom roles of a root, by id; at most some dozens.
+    async fn roles(&self, root: RoomId) -> Result<Vec<RoleRow>, StoreError>;
+
+    /// What a room itself says of roles, by role; at most one for each role.
+    async fn overrides(&self, room: RoomId) -> Result<Vec<OverrideRow>, StoreError>;
+
+    /// What an account's permissions in a room rest on, all of one moment; `None` for an unknown room.
+    async fn way(&self, room: RoomId, account: AccountId) -> Result<Option<Way>, StoreError>;
 
     /// An empty directory beside this one, see [`crate::RoomStore::beside`].
     async fn beside(&self) -> Result<Arc<dyn DirectoryStore>, StoreError>;

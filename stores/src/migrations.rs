@@ -19,15 +19,16 @@ macro_rules! embedded {
 }
 
 pub static SQLITE_DIRECTORY: LazyLock<Migrator> =
-    LazyLock::new(|| embedded!("sqlite/directory": "0001_directory.sql"));
+    LazyLock::new(|| embedded!("sqlite/directory": "0001_directory.sql", "0002_roles.sql"));
 pub static SQLITE_QUARANTINE: LazyLock<Migrator> =
     LazyLock::new(|| embedded!("sqlite/quarantine": "0001_quarantine.sql"));
 pub static SQLITE_SECRETS: LazyLock<Migrator> = LazyLock::new(
     || embedded!("sqlite/secrets": "0001_secrets.sql", "0002_session_account.sql", "0003_session_end.sql"),
 );
 
-pub static POSTGRES_DIRECTORY: LazyLock<Migrator> =
-    LazyLock::new(|| of_many_processes(embedded!("postgres/directory": "0001_directory.sql")));
+pub static POSTGRES_DIRECTORY: LazyLock<Migrator> = LazyLock::new(|| {
+    of_many_processes(embedded!("postgres/directory": "0001_directory.sql", "0002_roles.sql"))
+});
 pub static POSTGRES_QUARANTINE: LazyLock<Migrator> =
     LazyLock::new(|| of_many_processes(embedded!("postgres/quarantine": "0001_quarantine.sql")));
 pub static POSTGRES_SECRETS: LazyLock<Migrator> = LazyLock::new(|| {

@@ -2,8 +2,9 @@
 //! both. Implemented by command-api; ws-fanout only knows this port.
 
 use async_trait::async_trait;
+use roomlog_domain::{Permissions, Role};
 use roomlog_schemas::event::Seq;
-use roomlog_schemas::{Access, AccountId, History, IdempotencyKey, MessageId, RoomId, RoomKind};
+use roomlog_schemas::{Access, AccountId, History, IdempotencyKey, MessageId, RoleId, RoomId, RoomKind};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -26,6 +27,44 @@ pub enum ClientCommand {
         text: String,
         #[serde(default)]
         reply_to: Option<MessageId>,
+    },
+    /// Gives a member a role in the room; `member` takes one away.
+    SetRole {
+        room_id: RoomId,
+        account_id: AccountId,
+        role: Role,
+    },
+    TransferOwnership {
+        room_id: RoomId,
+        account_id: AccountId,
+    },
+    CreateRole {
+        room_id: RoomId,
+        name: String,
+        rank: u8,
+        #[serde(default)]
+        permissions: Permissions,
+    },
+    ChangeRole {
+        room_id: RoomId,
+        role_id: RoleId,
+        name: String,
+        rank: u8,
+        #[serde(default)]
+        permissions: Permissions,
+    },
+    RemoveRole {
+        room_id: RoomId,
+        role_id: RoleId,
+    },
+    /// Without `allow` and `deny` it takes back what the room said.
+    SetOverride {
+        room_id: RoomId,
+        role: Role,
+        #[serde(default)]
+        allow: Permissions,
+        #[serde(default)]
+        deny: Permissions,
     },
 }
 
@@ -64,6 +103,10 @@ pub struct Answer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Uuid>)]
     pub message_id: Option<MessageId>,
+    /// Of a custom role that was made or changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Uuid>)]
+    pub role_id: Option<RoleId>,
     /// Place of the command's last event in the room's timeline.
     #[schema(value_type = u64)]
     pub seq: Seq,

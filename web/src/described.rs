@@ -1,5 +1,6 @@
 //! What the OpenAPI document says of values whose types know nothing of it, for `value_type = …`.
 
+use roomlog_domain::Permission;
 use roomlog_schemas::{Access, History, Noted, RoomKind};
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::{PartialSchema, ToSchema};
@@ -35,6 +36,38 @@ values! {
 values! {
     /// What an import tells of without doing it.
     NotedName of Noted: Join, Leave, Rename
+}
+
+/// By its stable name.
+pub struct PermissionName;
+
+impl PartialSchema for PermissionName {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some("What an account may do in a room. Later versions add more."))
+            .enum_values(Some(Permission::ALL.iter().map(|permission| permission.name())))
+            .into()
+    }
+}
+
+impl ToSchema for PermissionName {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "Permission".into()
+    }
+}
+
+/// A built-in role's name, or a custom role's id.
+pub fn role() -> Object {
+    let custom = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}";
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some(
+            "`owner`, `admin`, `moderator`, `member`, `guest`, or the id of a custom role of the root.",
+        ))
+        .examples(["moderator"])
+        .pattern(Some(format!("^(owner|admin|moderator|member|guest|{custom})$")))
+        .build()
 }
 
 /// A number from 0 on without a largest one.

@@ -2,7 +2,7 @@
 
 use roomlog_eventlog::LogIdentity;
 use roomlog_schemas::event::Seq;
-use roomlog_schemas::{Access, AccountId, Event, History, MessageId, Noted, RoomId, RoomKind};
+use roomlog_schemas::{Access, AccountId, Event, History, MessageId, Noted, RoleId, RoomId, RoomKind};
 use roomlog_stores::rooms::StoredMessage;
 use roomlog_stores::sealing::{ContentKey, aad};
 use roomlog_stores::{SealError, Sealer};
@@ -76,6 +76,49 @@ pub enum EventView {
         #[serde(with = "time::serde::rfc3339")]
         sent_at: OffsetDateTime,
     },
+    /// A member holds this role in the room from now on, in place of the one before.
+    RoleSet {
+        #[serde(with = "time::serde::rfc3339")]
+        at: OffsetDateTime,
+        #[schema(value_type = Uuid)]
+        account_id: AccountId,
+        /// A built-in role's name, or a custom role's id.
+        role: String,
+        #[schema(value_type = Uuid)]
+        by: AccountId,
+    },
+    /// The root has this custom role from now on, or has it changed.
+    RoleDefined {
+        #[serde(with = "time::serde::rfc3339")]
+        at: OffsetDateTime,
+        #[schema(value_type = Uuid)]
+        role_id: RoleId,
+        /// Null if its key was destroyed.
+        name: Option<String>,
+        rank: i32,
+        permissions: Vec<String>,
+        #[schema(value_type = Uuid)]
+        by: AccountId,
+    },
+    /// The custom role is no more, nor what rooms said of it.
+    RoleRemoved {
+        #[serde(with = "time::serde::rfc3339")]
+        at: OffsetDateTime,
+        #[schema(value_type = Uuid)]
+        role_id: RoleId,
+        #[schema(value_type = Uuid)]
+        by: AccountId,
+    },
+    /// What the room says of a role from now on; nothing, if both are empty.
+    OverrideSet {
+        #[serde(with = "time::serde::rfc3339")]
+        at: OffsetDateTime,
+        role: String,
+        allow: Vec<String>,
+        deny: Vec<String>,
+        #[schema(value_type = Uuid)]
+        by: AccountId,
+    },
 }
 
 /// A message of a room's history.
@@ -112,6 +155,7 @@ pub enum ContentOf {
 pub fn content_of(event: &Event) -> ContentOf {
     match event {
         Event::RoomCreated(e) => ContentOf::Room(e.room_id),
+        Event::RoleDefined(e) => ContentOf::Room(e.room_id),
         Event::MessageSent(e) => ContentOf::Message(e.author_id, e.room_id),
         _ => ContentOf::Nothing,
     }
@@ -174,6 +218,25 @@ fn view_event(event: &Event, record_time_ms: i64, key: Option<&ContentKey>) -> O
             noted: e.noted,
             renamed_to: e.renamed_to,
             sent_at: timestamp(e.imported.time_ms),
+        },
+        Event::RoleSet(e) => {
+            EventView::RoleSet { at, account_id: e.account_id, role: e.role.clone(), by: e.by }
+        }
+        Event::RoleDefined(e) => EventView::RoleDefined {
+            at,
+            role_id: e.role_id,
+            name: open_text(key, &aad::role_name(e.role_id), &e.name),
+            rank: e.rank,
+            permissions: e.permissions.clone(),
+            by: e.by,
+        },
+        Event::RoleRemoved(e) => EventView::RoleRemoved { at, role_id: e.role_id, by: e.by },
+        Event::OverrideSet(e) => EventView::OverrideSet {
+            at,
+            role: e.role.clone(),
+            allow: e.allow.clone(),
+            deny: e.deny.clone(),
+            by: e.by,
         },
     })
 }

@@ -3,7 +3,7 @@
 
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
-use crate::text::{MAX_EMAIL_LEN, MAX_MESSAGE_LEN, MAX_PASSWORD_LEN, MIN_PASSWORD_CHARS};
+use crate::text::{MAX_EMAIL_LEN, MAX_MESSAGE_LEN, MAX_NAME_CHARS, MAX_PASSWORD_LEN, MIN_PASSWORD_CHARS};
 
 pub fn email() -> Object {
     text("An e-mail address of at most 254 bytes of UTF-8.")
@@ -33,6 +33,16 @@ pub fn message() -> Object {
         .examples(["Hello!"])
         .max_length(Some(MAX_MESSAGE_LEN))
         .pattern(Some(r"\S"))
+        .build()
+}
+
+/// As [`crate::text::check_role_name`] has it.
+pub fn name() -> Object {
+    text("1 to 100 characters, no control characters, not only blanks.")
+        .examples(["Helper"])
+        .min_length(Some(1))
+        .max_length(Some(MAX_NAME_CHARS))
+        .pattern(Some(r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"))
         .build()
 }
 

@@ -4,6 +4,7 @@ mod accounts;
 pub(crate) mod described;
 mod imports;
 mod key;
+mod roles;
 mod rooms;
 mod sessions;
 
@@ -69,6 +70,11 @@ fn operations() -> OpenApiRouter<Api> {
         .routes(routes!(rooms::create))
         .routes(routes!(rooms::join, rooms::leave))
         .routes(routes!(rooms::send))
+        .routes(routes!(roles::set_role, roles::take_role))
+        .routes(routes!(roles::transfer_ownership))
+        .routes(routes!(roles::create_role))
+        .routes(routes!(roles::change_role, roles::remove_role))
+        .routes(routes!(roles::set_override, roles::take_back_override))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .merge(
             OpenApiRouter::new()

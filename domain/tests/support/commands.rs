@@ -71,6 +71,41 @@ pub fn reply(room_id: RoomId, author_id: AccountId, message_id: MessageId, to: M
     Command::SendMessage(SendMessage { room_id, message_id, author_id, text, reply_to })
 }
 
+pub fn set_role(room_id: RoomId, by: AccountId, account_id: AccountId, role: Role) -> Command {
+    Command::SetRole(SetRole { room_id, account_id, role, by })
+}
+
+pub fn transfer(room_id: RoomId, by: AccountId, account_id: AccountId) -> Command {
+    Command::TransferOwnership(TransferOwnership { room_id, account_id, by })
+}
+
+pub fn create_role(room_id: RoomId, by: AccountId, role_id: RoleId, rank: u8, may: &[Permission]) -> Command {
+    Command::CreateRole(definition(room_id, by, role_id, rank, may))
+}
+
+pub fn change_role(room_id: RoomId, by: AccountId, role_id: RoleId, rank: u8, may: &[Permission]) -> Command {
+    Command::ChangeRole(definition(room_id, by, role_id, rank, may))
+}
+
+fn definition(room_id: RoomId, by: AccountId, role_id: RoleId, rank: u8, may: &[Permission]) -> DefineRole {
+    DefineRole { room_id, role_id, name: sealed("role"), rank, permissions: Permissions::of(may), by }
+}
+
+pub fn remove_role(room_id: RoomId, by: AccountId, role_id: RoleId) -> Command {
+    Command::RemoveRole(RemoveRole { room_id, role_id, by })
+}
+
+pub fn set_override(
+    room_id: RoomId,
+    by: AccountId,
+    role: Role,
+    allow: &[Permission],
+    deny: &[Permission],
+) -> Command {
+    let set = Override { allow: Permissions::of(allow), deny: Permissions::of(deny) };
+    Command::SetOverride(SetOverride { room_id, role, set, by })
+}
+
 pub fn import(room_id: RoomId, items: impl IntoIterator<Item = ImportItem>) -> Command {
     import_from(SOURCE, room_id, items)
 }

@@ -84,6 +84,39 @@ pub fn left(room_id: RoomId, seq: u64, account_id: AccountId) -> Vec<Event> {
     vec![MemberLeft { room_id, seq, account_id, imported: None }.into()]
 }
 
+pub fn role_set(room_id: RoomId, seq: u64, account_id: AccountId, role: Role, by: AccountId) -> Vec<Event> {
+    vec![RoleSet { room_id, seq, account_id, role: role.to_string(), by }.into()]
+}
+
+pub fn role_defined(
+    room_id: RoomId,
+    seq: u64,
+    role_id: RoleId,
+    rank: i32,
+    may: &[Permission],
+    by: AccountId,
+) -> Vec<Event> {
+    let permissions = Permissions::of(may).names();
+    vec![RoleDefined { room_id, seq, role_id, name: sealed("role"), rank, permissions, by }.into()]
+}
+
+pub fn role_removed(room_id: RoomId, seq: u64, role_id: RoleId, by: AccountId) -> Vec<Event> {
+    vec![RoleRemoved { room_id, seq, role_id, by }.into()]
+}
+
+pub fn override_set(
+    room_id: RoomId,
+    seq: u64,
+    role: Role,
+    allow: &[Permission],
+    deny: &[Permission],
+    by: AccountId,
+) -> Vec<Event> {
+    let names = |permissions| Permissions::of(permissions).names();
+    let (role, allow, deny) = (role.to_string(), names(allow), names(deny));
+    vec![OverrideSet { room_id, seq, role, allow, deny, by }.into()]
+}
+
 pub fn sent(room_id: RoomId, seq: u64, author_id: AccountId, message_id: MessageId) -> Vec<Event> {
     let (text, reply_to, imported) = (sealed("text"), None, None);
     vec![MessageSent { room_id, seq, message_id, author_id, text, reply_to, imported }.into()]

@@ -1,6 +1,7 @@
 //! What holds after every record, whatever the commands.
 
-use roomlog_domain::state::{Role, Room};
+use roomlog_domain::Role;
+use roomlog_domain::state::Room;
 
 use super::*;
 
@@ -70,9 +71,9 @@ pub fn assert_invariants(state: &State) {
     for (&room_id, room) in &state.rooms {
         assert_tree(state, room_id, room);
         assert_members_of_parent(state, room_id, room);
+        assert_roles(room_id, room);
         if room.parent_id.is_none() {
-            let mut roles = room.members.values().map(|member| member.role);
-            assert!(roles.any(|role| role == Role::Owner), "the root {room_id} has no owner");
+            assert!(room.held.values().any(|role| *role == Role::Owner), "the root {room_id} has no owner");
         }
     }
 }
@@ -92,6 +93,20 @@ fn assert_tree(state: &State, room_id: RoomId, room: &Room) {
         assert_eq!(room.sub_rooms as usize, state.subtree(room_id).len() - 1, "count of {room_id}");
         assert!(room.sub_rooms <= MAX_SUB_ROOMS, "{room_id} has too many rooms below");
     }
+}
+
+/// Roles are members', custom ones are defined in roots only, and their ranks are below an owner's.
+fn assert_roles(room_id: RoomId, room: &Room) {
+    for account_id in room.held.keys() {
+        assert!(
+            room.members.contains_key(account_id),
+            "{account_id} has a role in {room_id} without being in"
+        );
+    }
+    assert!(room.parent_id.is_none() || room.roles.is_empty(), "{room_id} is no root and has roles");
+    assert!(room.roles.values().all(|role| (1..100).contains(&role.rank)), "ranks of {room_id}");
+    let allowed_and_denied = |set: &Override| !set.allow.is_apart_from(set.deny);
+    assert!(!room.overrides.values().any(|set| set.is_empty() || allowed_and_denied(set)), "{room_id}");
 }
 
 /// By induction, a member of a room is one of every ancestor.

@@ -11,13 +11,17 @@ pub use bytes::Bytes;
 pub use commands::*;
 pub use events::*;
 pub use roomlog_domain::command::{ClaimAccount, CreateRoom, ImportAccounts, RegisterAccount, SendMessage};
+pub use roomlog_domain::command::{DefineRole, RemoveRole, SetOverride, SetRole, TransferOwnership};
+pub use roomlog_domain::role::Override;
 pub use roomlog_domain::{Answer, Command, Context, Decision, ImportBatch, ImportItem, ImportKind};
-pub use roomlog_domain::{Rejection, State};
+pub use roomlog_domain::{Permission, Permissions, Rejection, Role, State};
 pub use roomlog_schemas::{Access, AccountId, Event, History, MessageId, Noted, RoomId, RoomKind, SessionId};
+pub use roomlog_schemas::{OverrideSet, RoleDefined, RoleId, RoleRemoved, RoleSet};
 
 pub const ANNA: AccountId = AccountId::from_u128(0xa);
 pub const BEN: AccountId = AccountId::from_u128(0xb);
 pub const CARA: AccountId = AccountId::from_u128(0xc);
+pub const DORA: AccountId = AccountId::from_u128(0xd);
 
 pub const ROOT: RoomId = RoomId::from_u128(0x10);
 pub const SUB: RoomId = RoomId::from_u128(0x11);
@@ -29,6 +33,10 @@ pub const UNKNOWN: RoomId = RoomId::from_u128(0xff);
 pub const HELLO: MessageId = MessageId::from_u128(0x100);
 pub const REPLY: MessageId = MessageId::from_u128(0x101);
 pub const THIRD: MessageId = MessageId::from_u128(0x102);
+
+/// A custom role.
+pub const HELPER: RoleId = RoleId::from_u128(0x300);
+pub const SINGER: RoleId = RoleId::from_u128(0x301);
 
 pub const PHONE: SessionId = SessionId::from_u128(0x200);
 pub const LAPTOP: SessionId = SessionId::from_u128(0x201);
@@ -132,6 +140,10 @@ impl Outcome {
 
 pub fn answer(room_id: RoomId, seq: u64) -> Answer {
     Answer { room_id: Some(room_id), seq, ..Answer::default() }
+}
+
+pub fn role_answer(room_id: RoomId, role_id: RoleId, seq: u64) -> Answer {
+    Answer { role_id: Some(role_id), ..answer(room_id, seq) }
 }
 
 pub fn account_answer(account_id: AccountId) -> Answer {

@@ -35,10 +35,10 @@ pub fn request() -> impl Strategy<Value = (Command, Context)> {
     (command(), context.prop_map(|known_messages| Context { known_messages }))
 }
 
-/// From a small tree on: without rooms, nearly every command would be refused.
+/// From a small tree with members on: without one, nearly every command would be refused.
 pub fn requests() -> impl Strategy<Value = Vec<(Command, Context)>> {
-    (account(), access(), access(), vec(request(), 0..60)).prop_map(
-        |(owner, leaf_access, other_access, requests)| {
+    (account(), account(), permissions(), access(), access(), vec(request(), 0..60)).prop_map(
+        |(owner, admin, denied, leaf_access, other_access, requests)| {
             let [root, sub, leaf, other_root] = FIRST_ROOMS.map(RoomId::from_u128);
             let first = [
                 creation(root, None, owner),
@@ -46,8 +46,14 @@ pub fn requests() -> impl Strategy<Value = Vec<(Command, Context)>> {
                 CreateRoom { access: leaf_access, ..creation(leaf, Some(sub), owner) },
                 CreateRoom { access: other_access, ..creation(other_root, None, owner) },
             ];
-            let first = first.map(|creation| (Command::CreateRoom(creation), Context::default()));
-            first.into_iter().chain(requests).collect()
+            let everyone = (0..ACCOUNTS).map(AccountId::from_u128).map(|account| join(root, account));
+            // An admin that lacks something can be asked for more than it holds.
+            let roles = [
+                set_role(root, owner, admin, Role::Admin),
+                set_override(root, owner, Role::Admin, &[], &denied),
+            ];
+            let first = first.map(Command::CreateRoom).into_iter().chain(everyone).chain(roles);
+            first.map(|command| (command, Context::default())).chain(requests).collect()
         },
     )
 }
@@ -65,7 +71,50 @@ pub fn command() -> impl Strategy<Value = Command> {
         3 => (room(), account(), message(), message())
             .prop_map(|(room_id, author, id, to)| reply(room_id, author, id, to)),
         6 => import_batch().prop_map(|batch| Command::Import(Box::new(batch))),
+        20 => command_about_roles(),
     ]
+}
+
+pub fn command_about_roles() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        8 => (room(), account(), account(), held_role())
+            .prop_map(|(room_id, by, account_id, role)| set_role(room_id, by, account_id, role)),
+        1 => (room(), account(), account()).prop_map(|(room_id, by, to)| transfer(room_id, by, to)),
+        6 => (root(), account(), role_id(), rank(), permissions())
+            .prop_map(|(root, by, role_id, rank, may)| create_role(root, by, role_id, rank, &may)),
+        2 => (root(), account(), role_id(), rank(), permissions())
+            .prop_map(|(root, by, role_id, rank, may)| change_role(root, by, role_id, rank, &may)),
+        3 => (root(), account(), role_id())
+            .prop_map(|(root, by, role_id)| remove_role(root, by, role_id)),
+        6 => (room(), account(), held_role(), permissions(), permissions())
+            .prop_map(|(room_id, by, role, allow, deny)| set_override(room_id, by, role, &allow, &deny)),
+    ]
+}
+
+/// Mostly the first one, so that roles are made where they are used.
+fn root() -> impl Strategy<Value = RoomId> {
+    prop_oneof![4 => Just(RoomId::from_u128(FIRST_ROOMS[0])), 1 => room()]
+}
+
+fn held_role() -> impl Strategy<Value = Role> {
+    prop_oneof![
+        3 => select(Role::BUILT_IN.to_vec()),
+        2 => role_id().prop_map(Role::Custom),
+    ]
+}
+
+fn role_id() -> impl Strategy<Value = RoleId> {
+    (0..3_u128).prop_map(RoleId::from_u128)
+}
+
+fn rank() -> impl Strategy<Value = u8> {
+    prop_oneof![8 => select(vec![1, 15, 20, 50, 60, 70, 80, 99]), 1 => any::<u8>()]
+}
+
+/// Few of few, so that they meet.
+fn permissions() -> impl Strategy<Value = Vec<Permission>> {
+    use Permission::{MessageSend, OverrideManage, RoleGrant, RoleManage, RoomCreateSub};
+    vec(select(vec![MessageSend, RoomCreateSub, RoleGrant, RoleManage, OverrideManage]), 0..4)
 }
 
 fn room_creation() -> impl Strategy<Value = CreateRoom> {
@@ -169,6 +218,21 @@ pub fn event() -> impl Strategy<Value = Event> {
                 MessageSent { room_id, seq, message_id, author_id, text, reply_to, imported }.into()
             }
         ),
+        2 => (room(), seq(), account(), role(), account()).prop_map(|(room_id, seq, account_id, role, by)| {
+            RoleSet { room_id, seq, account_id, role, by }.into()
+        }),
+        2 => (room(), seq(), role_id(), any::<i32>(), names(), account()).prop_map(
+            |(room_id, seq, role_id, rank, permissions, by)| {
+                RoleDefined { room_id, seq, role_id, name: sealed("role"), rank, permissions, by }.into()
+            }
+        ),
+        1 => (room(), seq(), role_id(), account())
+            .prop_map(|(room_id, seq, role_id, by)| RoleRemoved { room_id, seq, role_id, by }.into()),
+        2 => (room(), seq(), role(), names(), names(), account()).prop_map(
+            |(room_id, seq, role, allow, deny, by)| {
+                OverrideSet { room_id, seq, role, allow, deny, by }.into()
+            }
+        ),
         2 => (room(), seq(), account(), option::of(account()), imported()).prop_map(
             |(room_id, seq, account_id, renamed_to, imported)| {
                 ImportNoted { room_id, seq, account_id, noted: Noted::Rename, renamed_to, imported }.into()
@@ -187,7 +251,15 @@ fn seq() -> impl Strategy<Value = u64> {
 }
 
 fn role() -> impl Strategy<Value = String> {
-    select(vec!["owner", "member", "one of a later version", ""]).prop_map(str::to_owned)
+    prop_oneof![
+        select(vec!["owner", "admin", "member", "guest", "one of a later version", ""])
+            .prop_map(str::to_owned),
+        role_id().prop_map(|id| id.to_string()),
+    ]
+}
+
+fn names() -> impl Strategy<Value = Vec<String>> {
+    vec(select(vec!["message.send", "role.grant", "of.a_later_version", ""]).prop_map(str::to_owned), 0..4)
 }
 
 fn origin() -> impl Strategy<Value = Option<Imported>> {

@@ -104,6 +104,10 @@ impl Keeper {
             Event::MemberLeft(e) => self.subject_of_room(pipeline, e.room_id).await,
             Event::MessageSent(e) => self.subject_of_room(pipeline, e.room_id).await,
             Event::ImportNoted(e) => self.subject_of_room(pipeline, e.room_id).await,
+            Event::RoleSet(e) => self.subject_of_room(pipeline, e.room_id).await,
+            Event::RoleDefined(e) => self.subject_of_room(pipeline, e.room_id).await,
+            Event::RoleRemoved(e) => self.subject_of_room(pipeline, e.room_id).await,
+            Event::OverrideSet(e) => self.subject_of_room(pipeline, e.room_id).await,
         }
     }
 

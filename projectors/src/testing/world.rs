@@ -10,7 +10,8 @@ use roomlog_eventlog::{PartitionCounts, TopicPartition};
 use roomlog_schemas::event::Seq;
 use roomlog_schemas::{
     Access, AccountClaimed, AccountId, AccountRegistered, Event, History, IdKey, ImportNoted, Imported,
-    MemberJoined, MemberLeft, MessageId, MessageSent, Noted, RoomCreated, RoomId, RoomKind,
+    MemberJoined, MemberLeft, MessageId, MessageSent, Noted, RoleDefined, RoleId, RoleSet, RoomCreated,
+    RoomId, RoomKind,
 };
 use roomlog_stores::Sealer;
 use roomlog_stores::sealing::aad;
@@ -167,6 +168,39 @@ impl World {
 
     pub async fn send(&mut self, room_id: RoomId, author_id: AccountId, text: &str) -> MessageId {
         self.message(room_id, author_id, text, None).await
+    }
+
+    /// Another event of a room, made from its place in the timeline.
+    pub async fn tell(&mut self, room_id: RoomId, command: &str, event: impl FnOnce(Seq) -> Event) {
+        let event = event(self.next_seq(room_id));
+        self.append(self.log.room_partition(room_id), command, vec![event]).await;
+    }
+
+    /// Gives a member a role.
+    pub async fn set_role(&mut self, room_id: RoomId, account_id: AccountId, role: &str, by: AccountId) {
+        let role = role.to_owned();
+        self.tell(room_id, "set_role", |seq| RoleSet { room_id, seq, account_id, role, by }.into()).await;
+    }
+
+    /// A custom role of a root.
+    pub async fn define_role(
+        &mut self,
+        room_id: RoomId,
+        name: &str,
+        rank: i32,
+        permissions: &[&str],
+        by: AccountId,
+    ) -> RoleId {
+        let key = self.next();
+        let role_id = self.ids.role(by, &key, room_id);
+        let key = self.sealer.room_key(room_id).await.expect("the key was made");
+        let name = key.seal(&aad::role_name(role_id), name.as_bytes());
+        let permissions = permissions.iter().map(|name| (*name).to_owned()).collect();
+        self.tell(room_id, "create_role", |seq| {
+            RoleDefined { room_id, seq, role_id, name, rank, permissions, by }.into()
+        })
+        .await;
+        role_id
     }
 
     /// Does something at random that is valid now.

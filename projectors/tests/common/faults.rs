@@ -8,12 +8,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 use roomlog_domain::visibility::{Interval, Visibility};
+use roomlog_domain::way::Way;
 use roomlog_eventlog::{
     Appended, Cursor, EventLog, LogError, LogReader, LogRecord, NewRecord, PartitionCounts, TopicPartition,
 };
 use roomlog_schemas::event::Seq;
 use roomlog_schemas::{AccountId, MessageId, RoomId};
-use roomlog_stores::directory::{AccountRow, DirectoryBatch, DirectoryChange, MemberRow, RoomRow};
+use roomlog_stores::directory::{
+    AccountRow, DirectoryBatch, DirectoryChange, MemberRow, OverrideRow, RoleRow, RoomRow,
+};
 use roomlog_stores::rooms::{Page, RoomBatch, StoredEvent, StoredMessage};
 use roomlog_stores::{DirectoryStore, RoomStore, StoreError};
 
@@ -205,6 +208,18 @@ impl DirectoryStore for FaultyDirectory {
 
     async fn is_member(&self, room: RoomId, account: AccountId) -> Result<bool, StoreError> {
         self.inner.is_member(room, account).await
+    }
+
+    async fn roles(&self, root: RoomId) -> Result<Vec<RoleRow>, StoreError> {
+        self.inner.roles(root).await
+    }
+
+    async fn overrides(&self, room: RoomId) -> Result<Vec<OverrideRow>, StoreError> {
+        self.inner.overrides(room).await
+    }
+
+    async fn way(&self, room: RoomId, account: AccountId) -> Result<Option<Way>, StoreError> {
+        self.inner.way(room, account).await
     }
 }
 

@@ -109,6 +109,27 @@ pub fn events() -> Vec<Event> {
         }
         .into(),
         SessionEnded { account_id: account(1), session_id: SessionId::from_u128(0x8003) }.into(),
+        RoleSet { room_id, seq: 10, account_id: account(2), role: "admin".into(), by: account(1) }.into(),
+        RoleDefined {
+            room_id,
+            seq: 11,
+            role_id: RoleId::from_u128(0x8004),
+            name: sealed("n"),
+            rank: 30,
+            permissions: vec!["message.send".into(), "room.create_sub".into()],
+            by: account(1),
+        }
+        .into(),
+        RoleRemoved { room_id, seq: 12, role_id: RoleId::from_u128(0x8004), by: account(1) }.into(),
+        OverrideSet {
+            room_id,
+            seq: 13,
+            role: RoleId::from_u128(0x8004).to_string(),
+            allow: vec![],
+            deny: vec!["message.send".into()],
+            by: account(1),
+        }
+        .into(),
     ]
 }
 

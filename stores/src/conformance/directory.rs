@@ -1,5 +1,7 @@
 //! What every directory promises.
 
+mod roles;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use roomlog_eventlog::TopicPartition;
@@ -8,6 +10,8 @@ use roomlog_schemas::{Access, AccountId, History, RoomId, RoomKind};
 
 use super::{Backend, P0, cursor, refused_as_moved};
 use crate::directory::{AccountRow, DirectoryBatch, DirectoryChange, DirectoryStore, RoomRow};
+
+pub use roles::*;
 
 type Directories = dyn Backend<dyn DirectoryStore>;
 

@@ -1,5 +1,7 @@
 //! What columns hold for values that have names.
 
+use roomlog_domain::Permissions;
+use roomlog_domain::role::{Definition, Override};
 use roomlog_schemas::{Access, History, RoomKind};
 
 pub const fn kind_name(kind: RoomKind) -> &'static str {
@@ -35,6 +37,25 @@ pub fn access(name: &str) -> Option<Access> {
 
 pub fn history(name: &str) -> Option<History> {
     named(name, &[History::FromBeginning, History::FromJoin], history_name)
+}
+
+/// Names with blanks between.
+pub fn permissions_text(permissions: Permissions) -> String {
+    permissions.names().join(" ")
+}
+
+/// Names of a later build are passed over, as in events.
+pub fn permissions(text: &str) -> Permissions {
+    Permissions::from_names(&text.split(' ').collect::<Vec<_>>())
+}
+
+pub fn definition(rank: i64, permissions_text: &str) -> Definition {
+    let rank = u8::try_from(rank.clamp(0, 100)).unwrap_or(0);
+    Definition { rank, permissions: permissions(permissions_text) }
+}
+
+pub fn set(allow: &str, deny: &str) -> Override {
+    Override { allow: permissions(allow), deny: permissions(deny) }
 }
 
 fn named<T: Copy>(name: &str, all: &[T], name_of: fn(T) -> &'static str) -> Option<T> {

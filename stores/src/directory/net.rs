@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use roomlog_domain::Role;
 use roomlog_schemas::event::Seq;
-use roomlog_schemas::{AccountId, RoomId};
+use roomlog_schemas::{AccountId, RoleId, RoomId};
 
-use crate::directory::{AccountRow, DirectoryChange, RoomRow};
+use crate::directory::{AccountRow, DirectoryChange, OverrideRow, RoleRow, RoomRow};
 
 /// Written in this order. Keys rise, so that neighbouring rows are written together.
 #[derive(Debug, Default, PartialEq)]
@@ -19,6 +20,13 @@ pub struct NetChanges {
     /// Who is a member at the end of the batch by joining in it; who was one before and did not
     /// leave stays as it is.
     pub joined: BTreeMap<(RoomId, AccountId), Joined>,
+    /// The roles that members have at the end of the batch, where that was said in it.
+    pub member_roles: BTreeMap<(RoomId, AccountId), String>,
+    /// Removed ones with what rooms said of them, before anything else about roles.
+    pub removed_roles: BTreeSet<(RoomId, RoleId)>,
+    pub roles: BTreeMap<(RoomId, RoleId), RoleRow>,
+    /// Empty ones are removed.
+    pub overrides: BTreeMap<(RoomId, Role), OverrideRow>,
     pub last_seqs: BTreeMap<RoomId, Seq>,
 }
 
@@ -57,8 +65,19 @@ impl NetChanges {
             }
             DirectoryChange::Left { room_id, account_id } => {
                 self.joined.remove(&(room_id, account_id));
+                self.member_roles.remove(&(room_id, account_id));
                 self.left.insert((room_id, account_id));
             }
+            DirectoryChange::RoleSet { room_id, account_id, role } => {
+                self.member_roles.insert((room_id, account_id), role);
+            }
+            DirectoryChange::Role(row) => drop(self.roles.insert((row.root_id, row.role_id), row)),
+            DirectoryChange::RoleRemoved { root_id, role_id } => {
+                self.roles.remove(&(root_id, role_id));
+                self.overrides.retain(|(_, role), _| *role != Role::Custom(role_id));
+                self.removed_roles.insert((root_id, role_id));
+            }
+            DirectoryChange::Override(row) => drop(self.overrides.insert((row.room_id, row.role), row)),
             DirectoryChange::LastSeq { room_id, seq } => {
                 let last = self.last_seqs.entry(room_id).or_default();
                 *last = seq.max(*last);
@@ -69,6 +88,9 @@ impl NetChanges {
 
 #[cfg(test)]
 mod tests {
+    use roomlog_domain::Permissions;
+    use roomlog_domain::role::Override;
+
     use super::*;
 
     const ROOM: RoomId = RoomId::from_u128(1);
@@ -88,6 +110,36 @@ mod tests {
 
         let net = NetChanges::of(vec![joined(2), LEFT]);
         assert_eq!((net.left.len(), net.joined.len()), (1, 0));
+    }
+
+    #[test]
+    fn a_member_has_the_role_that_was_set_last_and_none_from_before_it_left() {
+        let set =
+            |role: &str| DirectoryChange::RoleSet { room_id: ROOM, account_id: ACCOUNT, role: role.into() };
+        let net = NetChanges::of(vec![joined(2), set("admin"), set("guest")]);
+        assert_eq!(net.member_roles[&(ROOM, ACCOUNT)], "guest");
+        let net = NetChanges::of(vec![set("admin"), LEFT, joined(4)]);
+        assert!(net.member_roles.is_empty());
+    }
+
+    #[test]
+    fn with_a_removed_role_goes_what_was_said_of_it_before() {
+        let role_id = RoleId::from_u128(3);
+        let row = RoleRow {
+            root_id: ROOM,
+            role_id,
+            name: "Helper".into(),
+            definition: Role::Member.built_in().expect("built in"),
+        };
+        let set = Override { deny: Permissions::ALL, ..Override::default() };
+        let said = OverrideRow { room_id: ROOM, root_id: ROOM, role: Role::Custom(role_id), set };
+        let net = NetChanges::of(vec![
+            DirectoryChange::Role(row),
+            DirectoryChange::Override(said),
+            DirectoryChange::RoleRemoved { root_id: ROOM, role_id },
+        ]);
+        assert!(net.roles.is_empty() && net.overrides.is_empty());
+        assert_eq!(net.removed_roles.len(), 1);
     }
 
     #[test]

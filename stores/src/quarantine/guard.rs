@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use roomlog_domain::visibility::{Interval, Visibility};
+use roomlog_domain::way::Way;
 use roomlog_eventlog::{Cursor, TopicPartition};
 use roomlog_schemas::event::Seq;
 use roomlog_schemas::{AccountId, Announced, Event, MessageId, RoomId, decode_event};
 
 use super::{Known, Quarantine, Subject};
-use crate::directory::{AccountRow, DirectoryBatch, MemberRow, RoomRow};
+use crate::directory::{AccountRow, DirectoryBatch, MemberRow, OverrideRow, RoleRow, RoomRow};
 use crate::progress::Projection;
 use crate::rooms::{Page, RoomBatch, StoredEvent, StoredMessage};
 use crate::{DirectoryStore, RoomStore, StoreError};
@@ -221,6 +222,21 @@ impl DirectoryStore for GuardedDirectory {
 
     async fn is_member(&self, room: RoomId, account: AccountId) -> Result<bool, StoreError> {
         let read = self.inner.is_member(room, account).await?;
+        self.check(room).await.map(|()| read)
+    }
+
+    async fn roles(&self, root: RoomId) -> Result<Vec<RoleRow>, StoreError> {
+        let read = self.inner.roles(root).await?;
+        self.check(root).await.map(|()| read)
+    }
+
+    async fn overrides(&self, room: RoomId) -> Result<Vec<OverrideRow>, StoreError> {
+        let read = self.inner.overrides(room).await?;
+        self.check(room).await.map(|()| read)
+    }
+
+    async fn way(&self, room: RoomId, account: AccountId) -> Result<Option<Way>, StoreError> {
+        let read = self.inner.way(room, account).await?;
         self.check(room).await.map(|()| read)
     }
 

@@ -1,7 +1,7 @@
 //! Associated data: what a sealed text is and where it belongs. A change here makes everything
 //! sealed before unreadable.
 
-use roomlog_schemas::{AccountId, MessageId, RoomId};
+use roomlog_schemas::{AccountId, MessageId, RoleId, RoomId};
 
 use crate::secrets::KeyOwner;
 
@@ -17,6 +17,11 @@ pub fn message_text(room: RoomId, message: MessageId) -> [u8; 33] {
 /// Of a room's name, sealed under the room's key alone.
 pub fn room_name(room: RoomId) -> [u8; 17] {
     tagged(b'r', room.0)
+}
+
+/// Of a custom role's name, sealed under its root room's key alone.
+pub fn role_name(role: RoleId) -> [u8; 17] {
+    tagged(b'o', role.0)
 }
 
 /// Of a user name, sealed under the account's key alone.

@@ -40,6 +40,6 @@ impl Commands for StubCommands {
             }
         }
         let position = Position { partition: TopicPartition::rooms(0), offset: 7 };
-        Ok(Answer { room_id: None, message_id: None, seq: 5, position })
+        Ok(Answer { room_id: None, message_id: None, role_id: None, seq: 5, position })
     }
 }

@@ -227,8 +227,12 @@ fn event(event: &Event) -> Option<history::Event> {
         Event::MemberJoined(e) => What::Joined { account: e.account_id.0 },
         Event::MemberLeft(e) => What::Left { account: e.account_id.0 },
         Event::MessageSent(e) => What::Sent { message: e.message_id.0, author: e.author_id.0 },
-        // Nobody imports here.
+        // Nobody imports here, or does anything about roles.
         Event::ImportNoted(_)
+        | Event::RoleSet(_)
+        | Event::RoleDefined(_)
+        | Event::RoleRemoved(_)
+        | Event::OverrideSet(_)
         | Event::AccountRegistered(_)
         | Event::AccountClaimed(_)
         | Event::SessionEnded(_) => return None,

@@ -44,6 +44,13 @@ pub async fn set(address: SocketAddr, administrator: &str, folder: &Path) -> Res
         messages.push(text(&sent, "message_id")?);
     }
 
+    let mut roles = Vec::new();
+    for (name, rank) in [("Helper", 30), ("Singer", 5)] {
+        let role = json!({"name": name, "rank": rank, "permissions": ["message.send"]});
+        let role = api.command("POST", &format!("/v1/rooms/{room_id}/roles"), token, &role).await?;
+        roles.push(text(&role, "role_id")?);
+    }
+
     let line = |line: u32, kind: &str, more: Value| {
         let mut line = json!({"line": line, "id": line.to_string(), "kind": kind, "author": "bob", "time": "2004-07-05T12:00:00Z"});
         line.as_object_mut()
@@ -63,6 +70,7 @@ pub async fn set(address: SocketAddr, administrator: &str, folder: &Path) -> Res
         ("rooms", &rooms[..]),
         ("messages", &messages),
         ("accounts", &accounts),
+        ("roles", &roles),
         ("sessions", &sessions),
         ("sources", &["irc".to_owned()]),
         ("paths", &["ubuntu/support".to_owned()]),

@@ -5,11 +5,13 @@
 //! anything. See ADR 0013.
 
 mod read;
+mod roles;
 mod write;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use roomlog_domain::way::Way;
 use roomlog_eventlog::{Cursor, TopicPartition};
 use roomlog_schemas::{AccountId, RoomId};
 use tokio::sync::{Mutex, RwLock};
@@ -20,14 +22,17 @@ use super::maintenance::{Maintenance, SchemaId};
 use crate::StoreError;
 use crate::columns::StoredCursor;
 use crate::directory::net::NetChanges;
-use crate::directory::{AccountRow, DirectoryBatch, DirectoryStore, MemberRow, PROJECTION, RoomRow, version};
+use crate::directory::{
+    AccountRow, DirectoryBatch, DirectoryStore, MemberRow, OverrideRow, PROJECTION, RoleRow, RoomRow, version,
+};
 use crate::migrations::POSTGRES_DIRECTORY as MIGRATIONS;
 
 const STORE: &str = "directory";
 
 /// In the order in which statements of more than one table name them, those that write first of all
 /// the cursors: who locks them in another order may meet a deadlock.
-const TABLES: [&str; 5] = ["cursors", "announced_schemas", "memberships", "accounts", "rooms"];
+const TABLES: [&str; 7] =
+    ["cursors", "announced_schemas", "memberships", "accounts", "rooms", "role_overrides", "roles"];
 
 /// A handle, cheap to clone. Any number of them may be open on the same tables.
 #[derive(Clone)]
@@ -124,6 +129,21 @@ impl DirectoryStore for PostgresDirectoryStore {
     async fn is_member(&self, room: RoomId, account: AccountId) -> Result<bool, StoreError> {
         let database = self.inner.database.read().await;
         run!(database, |connection| read::is_member(connection, room, account))
+    }
+
+    async fn roles(&self, root: RoomId) -> Result<Vec<RoleRow>, StoreError> {
+        let database = self.inner.database.read().await;
+        run!(database, |connection| read::roles(connection, root))
+    }
+
+    async fn overrides(&self, room: RoomId) -> Result<Vec<OverrideRow>, StoreError> {
+        let database = self.inner.database.read().await;
+        run!(database, |connection| read::overrides(connection, room))
+    }
+
+    async fn way(&self, room: RoomId, account: AccountId) -> Result<Option<Way>, StoreError> {
+        let database = self.inner.database.read().await;
+        run!(database, |connection| read::way(connection, room, account))
     }
 
     async fn beside(&self) -> Result<Arc<dyn DirectoryStore>, StoreError> {

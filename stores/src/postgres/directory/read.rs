@@ -1,14 +1,16 @@
 //! Reading rows.
 
+use roomlog_domain::Role;
+use roomlog_domain::way::Way;
 use roomlog_eventlog::TopicPartition;
-use roomlog_schemas::{AccountId, RoomId};
+use roomlog_schemas::{AccountId, RoleId, RoomId};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Result, Row};
 use uuid::Uuid;
 
 use crate::columns::to_i64;
-use crate::directory::names;
-use crate::directory::{AccountRow, MemberRow, RoomRow};
+use crate::directory::{AccountRow, MemberRow, OverrideRow, RoleRow, RoomRow};
+use crate::directory::{names, way};
 
 /// As JSON, and the schemas announced.
 pub async fn cursor(
@@ -141,6 +143,57 @@ pub async fn is_member(connection: &mut PgConnection, room: RoomId, account: Acc
         .fetch_optional(connection)
         .await?;
     Ok(found.is_some())
+}
+
+pub async fn roles(connection: &mut PgConnection, root: RoomId) -> Result<Vec<RoleRow>> {
+    let rows =
+        sqlx::query("SELECT role_id, name, rank, permissions FROM roles WHERE root_id = $1 ORDER BY role_id")
+            .bind(root.0)
+            .fetch_all(connection)
+            .await?;
+    let role = |row: &PgRow| {
+        Ok(RoleRow {
+            root_id: root,
+            role_id: RoleId(row.try_get(0)?),
+            name: row.try_get(1)?,
+            definition: names::definition(row.try_get(2)?, row.try_get(3)?),
+        })
+    };
+    rows.iter().map(role).collect()
+}
+
+pub async fn overrides(connection: &mut PgConnection, room: RoomId) -> Result<Vec<OverrideRow>> {
+    let rows = sqlx::query(
+        "SELECT role, root_id, allow_names, deny_names FROM role_overrides WHERE room_id = $1 ORDER BY role",
+    )
+    .bind(room.0)
+    .fetch_all(connection)
+    .await?;
+    let set = |row: &PgRow| {
+        Ok(OverrideRow {
+            room_id: room,
+            role: Role::of_event(row.try_get(0)?),
+            root_id: RoomId(row.try_get(1)?),
+            set: names::set(row.try_get(2)?, row.try_get(3)?),
+        })
+    };
+    rows.iter().map(set).collect()
+}
+
+pub async fn way(connection: &mut PgConnection, room: RoomId, account: AccountId) -> Result<Option<Way>> {
+    let rows = sqlx::query(way::STATEMENT).bind(room.0).bind(account.0).fetch_all(connection).await?;
+    let mut assembly = way::Assembly::default();
+    for row in &rows {
+        assembly.add(way::Part {
+            kind: row.try_get(0)?,
+            id: row.try_get(1)?,
+            role: row.try_get(2)?,
+            rank: row.try_get(3)?,
+            allow: row.try_get(4)?,
+            deny: row.try_get(5)?,
+        });
+    }
+    Ok(assembly.finish())
 }
 
 fn room_from_row(row: &PgRow) -> Result<RoomRow> {

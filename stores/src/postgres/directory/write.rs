@@ -10,7 +10,7 @@ use roomlog_schemas::event::Seq;
 use sqlx::{Connection, PgConnection, Result, Row};
 use uuid::Uuid;
 
-use super::read;
+use super::{read, roles};
 use crate::columns::{StoredCursor, to_i64};
 use crate::directory::names;
 use crate::directory::net::NetChanges;
@@ -39,6 +39,7 @@ pub async fn apply(
     let mut progress = Progress::default();
     remove_members(&mut transaction, changes, &mut progress).await?;
     add_members(&mut transaction, changes, &mut progress).await?;
+    roles::change(&mut transaction, changes).await?;
     advance_rooms(&mut transaction, changes, &mut progress).await?;
     transaction.commit().await?;
     Ok(Applied::Done)
@@ -272,6 +273,6 @@ async fn advance_rooms(
 }
 
 /// PostgreSQL's text holds every character but one, which would stop the projection for ever.
-fn text(text: &str) -> Cow<'_, str> {
+pub fn text(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use roomlog_domain::way::Way;
 use roomlog_eventlog::{Cursor, TopicPartition};
 use roomlog_schemas::{AccountId, RoomId};
 use sqlx::sqlite::SqliteSynchronous;
@@ -16,7 +17,9 @@ use super::pools::{self, Pools};
 use super::projected::{DatabaseFile, Projected};
 use crate::StoreError;
 use crate::directory::net::NetChanges;
-use crate::directory::{AccountRow, DirectoryBatch, DirectoryStore, MemberRow, PROJECTION, RoomRow, version};
+use crate::directory::{
+    AccountRow, DirectoryBatch, DirectoryStore, MemberRow, OverrideRow, PROJECTION, RoleRow, RoomRow, version,
+};
 use crate::migrations::SQLITE_DIRECTORY as MIGRATIONS;
 
 const STORE: &str = "directory";
@@ -92,6 +95,21 @@ impl DirectoryStore for SqliteDirectoryStore {
     async fn is_member(&self, room: RoomId, account: AccountId) -> Result<bool, StoreError> {
         let database = self.files.current().await;
         read::is_member(database.0.readers(), room, account).await.map_err(failed)
+    }
+
+    async fn roles(&self, root: RoomId) -> Result<Vec<RoleRow>, StoreError> {
+        let database = self.files.current().await;
+        read::roles(database.0.readers(), root).await.map_err(failed)
+    }
+
+    async fn overrides(&self, room: RoomId) -> Result<Vec<OverrideRow>, StoreError> {
+        let database = self.files.current().await;
+        read::overrides(database.0.readers(), room).await.map_err(failed)
+    }
+
+    async fn way(&self, room: RoomId, account: AccountId) -> Result<Option<Way>, StoreError> {
+        let database = self.files.current().await;
+        read::way(database.0.readers(), room, account).await.map_err(failed)
     }
 
     async fn beside(&self) -> Result<Arc<dyn DirectoryStore>, StoreError> {

@@ -1,13 +1,15 @@
 //! Reading rows.
 
+use roomlog_domain::Role;
+use roomlog_domain::way::Way;
 use roomlog_eventlog::TopicPartition;
-use roomlog_schemas::{AccountId, RoomId};
+use roomlog_schemas::{AccountId, RoleId, RoomId};
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 use sqlx::{Result, Row};
 use uuid::Uuid;
 
-use crate::directory::names;
-use crate::directory::{AccountRow, MemberRow, RoomRow};
+use crate::directory::{AccountRow, MemberRow, OverrideRow, RoleRow, RoomRow};
+use crate::directory::{names, way};
 use crate::sqlite::to_i64;
 
 /// As JSON, and the schemas announced.
@@ -136,6 +138,57 @@ pub async fn is_member(readers: &SqlitePool, room: RoomId, account: AccountId) -
         .fetch_optional(readers)
         .await?;
     Ok(found.is_some())
+}
+
+pub async fn roles(readers: &SqlitePool, root: RoomId) -> Result<Vec<RoleRow>> {
+    let rows =
+        sqlx::query("SELECT role_id, name, rank, permissions FROM roles WHERE root_id = $1 ORDER BY role_id")
+            .bind(root.0)
+            .fetch_all(readers)
+            .await?;
+    let role = |row: &SqliteRow| {
+        Ok(RoleRow {
+            root_id: root,
+            role_id: RoleId(row.try_get(0)?),
+            name: row.try_get(1)?,
+            definition: names::definition(row.try_get(2)?, row.try_get(3)?),
+        })
+    };
+    rows.iter().map(role).collect()
+}
+
+pub async fn overrides(readers: &SqlitePool, room: RoomId) -> Result<Vec<OverrideRow>> {
+    let rows = sqlx::query(
+        "SELECT role, root_id, allow_names, deny_names FROM role_overrides WHERE room_id = $1 ORDER BY role",
+    )
+    .bind(room.0)
+    .fetch_all(readers)
+    .await?;
+    let set = |row: &SqliteRow| {
+        Ok(OverrideRow {
+            room_id: room,
+            role: Role::of_event(row.try_get(0)?),
+            root_id: RoomId(row.try_get(1)?),
+            set: names::set(row.try_get(2)?, row.try_get(3)?),
+        })
+    };
+    rows.iter().map(set).collect()
+}
+
+pub async fn way(readers: &SqlitePool, room: RoomId, account: AccountId) -> Result<Option<Way>> {
+    let rows = sqlx::query(way::STATEMENT).bind(room.0).bind(account.0).fetch_all(readers).await?;
+    let mut assembly = way::Assembly::default();
+    for row in &rows {
+        assembly.add(way::Part {
+            kind: row.try_get(0)?,
+            id: row.try_get(1)?,
+            role: row.try_get(2)?,
+            rank: row.try_get(3)?,
+            allow: row.try_get(4)?,
+            deny: row.try_get(5)?,
+        });
+    }
+    Ok(assembly.finish())
 }
 
 fn room_from_row(row: &SqliteRow) -> Result<RoomRow> {

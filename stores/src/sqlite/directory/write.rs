@@ -86,6 +86,7 @@ pub async fn apply(connection: &mut SqliteConnection, changes: &NetChanges) -> s
     put_accounts(connection, changes).await?;
     put_rooms(connection, changes).await?;
     change_members(connection, changes).await?;
+    change_roles(connection, changes).await?;
     raise_last_seqs(connection, changes).await
 }
 
@@ -182,6 +183,67 @@ async fn change_members(connection: &mut SqliteConnection, changes: &NetChanges)
          WHERE rooms.room_id = change.room_id",
     );
     run(connection, count).await.map(drop)
+}
+
+async fn change_roles(connection: &mut SqliteConnection, changes: &NetChanges) -> sqlx::Result<()> {
+    let set = statements(
+        "WITH held (room_id, account_id, role) AS (",
+        &changes.member_roles,
+        |mut row, ((room, account), role)| {
+            row.push_bind(room.0).push_bind(account.0).push_bind(role.as_str());
+        },
+        ") UPDATE memberships SET role = held.role FROM held
+         WHERE memberships.room_id = held.room_id AND memberships.account_id = held.account_id",
+    );
+    run(connection, set).await?;
+    for (root, role) in &changes.removed_roles {
+        sqlx::query("DELETE FROM roles WHERE root_id = $1 AND role_id = $2")
+            .bind(root.0)
+            .bind(role.0)
+            .execute(&mut *connection)
+            .await?;
+        sqlx::query("DELETE FROM role_overrides WHERE root_id = $1 AND role = $2")
+            .bind(root.0)
+            .bind(role.to_string())
+            .execute(&mut *connection)
+            .await?;
+    }
+    let roles = statements(
+        "INSERT INTO roles (root_id, role_id, name, rank, permissions) ",
+        changes.roles.values(),
+        |mut row, role| {
+            row.push_bind(role.root_id.0)
+                .push_bind(role.role_id.0)
+                .push_bind(role.name.as_str())
+                .push_bind(i64::from(role.definition.rank))
+                .push_bind(names::permissions_text(role.definition.permissions));
+        },
+        " ON CONFLICT (root_id, role_id) DO UPDATE SET name = excluded.name, rank = excluded.rank,
+            permissions = excluded.permissions",
+    );
+    run(connection, roles).await?;
+    let (taken_back, said): (Vec<_>, Vec<_>) = changes.overrides.values().partition(|row| row.set.is_empty());
+    for row in taken_back {
+        sqlx::query("DELETE FROM role_overrides WHERE room_id = $1 AND role = $2")
+            .bind(row.room_id.0)
+            .bind(row.role.to_string())
+            .execute(&mut *connection)
+            .await?;
+    }
+    let overrides = statements(
+        "INSERT INTO role_overrides (room_id, role, root_id, allow_names, deny_names) ",
+        said,
+        |mut row, said| {
+            row.push_bind(said.room_id.0)
+                .push_bind(said.role.to_string())
+                .push_bind(said.root_id.0)
+                .push_bind(names::permissions_text(said.set.allow))
+                .push_bind(names::permissions_text(said.set.deny));
+        },
+        " ON CONFLICT (room_id, role) DO UPDATE SET root_id = excluded.root_id,
+            allow_names = excluded.allow_names, deny_names = excluded.deny_names",
+    );
+    run(connection, overrides).await.map(drop)
 }
 
 async fn raise_last_seqs(connection: &mut SqliteConnection, changes: &NetChanges) -> sqlx::Result<()> {
