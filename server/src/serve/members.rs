@@ -30,8 +30,7 @@ impl Neighbours {
     ) -> anyhow::Result<Self> {
         let transport = Transport::new(&config.internal.transport()?)?;
         let listen = config.internal.internal_listen;
-        let listener = TcpListener::bind(listen)
-            .await
+        let listener = crate::listener::bind(listen)
             .with_context(|| format!("cannot listen on {listen} for other processes"))?;
         let host = match &config.internal.internal_address {
             Some(address) => address.clone(),

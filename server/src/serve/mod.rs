@@ -17,7 +17,6 @@ use roomlog_rpc::{RemoteCommands, RemoteCommandsOptions, Services};
 use roomlog_web::commands::Commands;
 use roomlog_web::limits::RateLimited;
 use roomlog_ws_fanout::{Fanout, FanoutDeps, Options as FanoutOptions};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use self::command_api::CommandRole;
@@ -46,9 +45,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     )?;
     let metrics = install_metrics()?;
     let platform = Box::pin(Platform::open(&config, Patience::Wait)).await?;
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let listener =
+        listener::bind(config.listen).with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = listener.local_addr()?;
     let url = format!("http://{address}");
     let neighbours = match &platform.broadcasts {
