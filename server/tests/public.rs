@@ -89,7 +89,7 @@ async fn keys_are_listed_added_and_destroyed_beside_a_running_server() {
     let (_, listed, _) = keys(&server, &["list", "--json"]).await;
     assert_eq!(listed.len(), 1);
     assert_eq!((&listed[0]["kid"], &listed[0]["standing"]), (&json!(first), &json!("signs")));
-    assert!(!keys(&server, &["revoke", &first]).await.0, "it signs");
+    assert!(!keys(&server, &["revoke", "--", &first]).await.0, "it signs");
 
     assert!(keys(&server, &["rotate"]).await.0);
     let (_, listed, _) = keys(&server, &["list", "--json"]).await;
@@ -103,8 +103,9 @@ async fn keys_are_listed_added_and_destroyed_beside_a_running_server() {
     assert_eq!(standings, ["accepted", "signs", "announced"]);
     assert_eq!(listed[0]["kid"], first);
 
-    assert!(keys(&server, &["revoke", &first]).await.0);
-    assert!(!keys(&server, &["revoke", &first]).await.0, "it is gone");
+    let (revoked, _, why) = keys(&server, &["revoke", "--", &first]).await;
+    assert!(revoked, "{why}");
+    assert!(!keys(&server, &["revoke", "--", &first]).await.0, "it is gone");
     assert_eq!(keys(&server, &["list", "--json"]).await.1.len(), 2);
 }
 

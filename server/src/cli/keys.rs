@@ -40,6 +40,8 @@ pub enum Command {
     /// Destroy a key that does not sign; its tokens are refused within a minute.
     Revoke {
         /// Its id (`kid`).
+        // One in 64 begins with a hyphen.
+        #[arg(allow_hyphen_values = true)]
         id: String,
     },
     /// The keys that sign checkpoints of the log.
@@ -139,4 +141,19 @@ fn list(keys: &KeySet, now: u64, json: bool) -> anyhow::Result<()> {
 fn time_of(seconds: u64) -> anyhow::Result<String> {
     let time = i64::try_from(seconds).ok().and_then(|s| OffsetDateTime::from_unix_timestamp(s).ok());
     Ok(time.context("that is too far ahead")?.format(&Rfc3339)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use crate::cli::Cli;
+
+    #[test]
+    fn an_id_may_begin_with_a_hyphen() {
+        for id in ["-q2pYx0", "-_-", "--a", "q2pYx0"] {
+            let cli = Cli::try_parse_from(["roomlog", "keys", "revoke", id]);
+            assert!(cli.is_ok(), "{id}: {}", cli.unwrap_err());
+        }
+    }
 }
