@@ -83,24 +83,46 @@ async fn everything_arrives_once_and_bad_lines_are_reported() {
         token: session["access_token"].as_str().unwrap().into(),
         refresh_token: String::new(),
     };
-    let rooms = server.get("/v1/rooms", &ann.token).await.ok();
-    let room = |name: &str| {
-        let rooms = rooms["items"].as_array().unwrap();
-        rooms.iter().find(|room| room["name"] == name).unwrap()["room_id"].as_str().unwrap().to_owned()
-    };
-    let hall = room("hall");
+    let last = records.iter().rev().find(|line| line["room"] == "town/hall" && line["kind"] == "message");
+    let hall = imported(&server, &ann, "hall", &last.unwrap()["id"]).await;
     let history = server.history(&ann, &hall, 200, "r0-0").await;
     check(&history, &records, "town/hall");
     assert_eq!(history[0]["sent_at"], "2010-01-01T00:00:01Z");
 
     // Again: nothing changes.
-    let seq = server.get(&format!("/v1/rooms/{hall}"), &ann.token).await.ok()["last_seq"].clone();
+    let seq = last_seq(&server, &ann, &hall).await;
     let again: Vec<String> = records.iter().map(Value::to_string).collect();
     let output = import(&server, &write(folder.path(), &text)).await;
     assert!(!output.status.success());
-    assert_eq!(server.get(&format!("/v1/rooms/{hall}"), &ann.token).await.ok()["last_seq"], seq);
+    assert_eq!(last_seq(&server, &ann, &hall).await, seq);
     assert_eq!(server.history(&ann, &hall, 200, "r0-0").await.len(), history.len());
     drop(again);
+}
+
+/// The room of this name, once its member sees its last message there: the command does not wait for the projections.
+async fn imported(server: &Server, who: &support::Account, name: &str, last: &Value) -> String {
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        let rooms = server.get("/v1/rooms", &who.token).await.ok();
+        let room = rooms["items"].as_array().unwrap().iter().find(|room| room["name"] == name);
+        if let Some(room) = room {
+            let room = room["room_id"].as_str().unwrap();
+            let latest = server.get(&format!("/v1/rooms/{room}/messages?limit=1"), &who.token).await;
+            if latest.body["items"][0]["source_id"] == *last {
+                return room.to_owned();
+            }
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{name} does not become readable");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+/// Of the room, everything in the log by now included: a member that joins again changes nothing and is told a position.
+async fn last_seq(server: &Server, who: &support::Account, room: &str) -> Value {
+    let joined = server.join(who, room).await;
+    let position = joined["position"].as_str().unwrap();
+    let path = format!("/v1/rooms/{room}?min_position={position}&wait_ms=20000");
+    server.get(&path, &who.token).await.ok()["last_seq"].clone()
 }
 
 /// Count, order, authors, texts and links of a room equal the file's.
