@@ -10,7 +10,7 @@ use tempfile::TempDir;
 pub struct Scratch {
     folder: PathBuf,
     /// Of one run at a time; it ends with the process, however that ends.
-    _lock: File,
+    lock: File,
 }
 
 impl Scratch {
@@ -27,7 +27,7 @@ impl Scratch {
         let folder = parent.join("bench");
         remove(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        Ok(Self { folder, _lock: lock })
+        Ok(Self { folder, lock })
     }
 
     /// One of its own for each measurement; it goes when dropped.
@@ -40,6 +40,10 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         if let Err(error) = remove(&self.folder) {
             eprintln!("warning: cannot remove {}: {error}", self.folder.display());
+        }
+        // Closing it would not do: a process that is being started at this moment holds the same file until it is itself.
+        if let Err(error) = self.lock.unlock() {
+            eprintln!("warning: the benchmark's folder stays locked: {error}");
         }
     }
 }
