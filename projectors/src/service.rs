@@ -26,8 +26,9 @@ pub struct Options {
     /// The same in bytes of records.
     pub batch_bytes: usize,
     /// From one batch to the next, unless a reader of this process waits: under a steady load many
-    /// records share the cost of a write: its round trips, and the pages of indexes that each batch writes anew. The first after a rest is not held back, nor is what follows
-    /// a batch that was as large as it may be.
+    /// records share the cost of a write: its round trips, and the pages of indexes that each batch
+    /// writes anew. The first after a rest is not held back, nor is what follows a batch that was as
+    /// large as it may be.
     pub batch_interval: Duration,
     /// Before the second attempt, where log or store are away; doubles with each failure.
     pub shortest_pause: Duration,
